@@ -1,0 +1,1 @@
+"""The doors by which people and machines come in."""

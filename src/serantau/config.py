@@ -1,0 +1,240 @@
+"""The node's configuration: one frozen record.
+
+Order of precedence: defaults < TOML file < environment < flags. The environment names a
+setting `SERANTAU_<SECTION>_<KEY>`, such as `SERANTAU_HTTP_PORT=8443`. Every setting is
+described by the docstring of its section, and `docs/operations.md` lists the same.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from serantau.errors import ConfigError
+
+PREFIX = "SERANTAU_"
+FILE_NAME = "serantau.toml"
+ROLES = ("member", "coordinator")
+
+
+class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who this node is.
+
+    member: the code of the member (or partner) it belongs to, as the profile writes it.
+    team: the team's name. role: `member` or `coordinator`. profile: a shipped
+    profile's name or a path. realm: `live` or `exercise:NAME`; realms never mix.
+    identity: the STIX id of the team's identity object, made by `init`.
+    """
+
+    member: str = ""
+    team: str = ""
+    role: str = "member"
+    profile: str = "asean-2025"
+    realm: str = "live"
+    identity: str = ""
+
+
+class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where rows live.
+
+    url: a SQLAlchemy URL (`postgresql+psycopg://...`); empty means SQLite in the data
+    directory. cache_mb: SQLite's page cache for each connection, in MB.
+    """
+
+    url: str = ""
+    cache_mb: int = 32
+
+
+class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the node listens.
+
+    host, port: the address; loopback unless said otherwise. base_url: how others reach
+    it, when a proxy stands before it. certificate, key: PEM files; both or neither.
+    client_ca: PEM file; when set, every caller must show a certificate it signed.
+    metrics_host, metrics_port: a listener of its own for Prometheus; port 0 is off.
+    login_attempts: wrong passwords a name or address may try within five minutes.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8440
+    base_url: str = ""
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    login_attempts: int = 10
+
+
+class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is refused because of its size, each with the limit's name.
+
+    object_bytes: one object's JSON text. object_depth: nesting of lists and objects.
+    object_items: members of all lists and objects of one object, summed.
+    pattern_bytes: text of one indicator pattern. post_bytes: body of one request.
+    page: objects on one page. file_bytes: what one input may unpack to.
+    """
+
+    object_bytes: int = 4_000_000
+    object_depth: int = 64
+    object_items: int = 100_000
+    pattern_bytes: int = 64_000
+    post_bytes: int = 100_000_000
+    page: int = 1000
+    file_bytes: int = 20_000_000_000
+
+
+class HandlingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How what carries no TLP marking is handled here. It stands beside the object.
+
+    default: for every object. definitions: for marking-definitions and
+    extension-definitions, which must be readable wherever what they define travels.
+    sources: by source (a peer's or a user's name, or `file`), overriding the default.
+    """
+
+    default: str = "TLP:AMBER+STRICT"
+    definitions: str = "TLP:GREEN"
+    sources: dict[str, str] = {}
+
+
+class PolicySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the release table is tightened on this node.
+
+    granular: `withhold` an object of which only parts may go, or `derive` a new one
+    without these parts. ceilings: the highest TLP level that a kind of party is given,
+    such as `{operator = "TLP:CLEAR"}`.
+    """
+
+    granular: str = "withhold"
+    ceilings: dict[str, str] = {}
+
+
+class FederationSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How peers are pulled.
+
+    poll_seconds: a pull happens at least this often, hints or not. timeout_seconds: for
+    one request. page: objects asked for at a time. hint_milliseconds: how often this
+    node looks for something new to hint at.
+    """
+
+    poll_seconds: float = 60.0
+    timeout_seconds: float = 30.0
+    page: int = 1000
+    hint_milliseconds: int = 100
+
+
+class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged. level: debug, info, warning or error. format: text or json."""
+
+    level: str = "info"
+    format: str = "text"
+
+
+class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that a node is told from outside. `home` is its data directory."""
+
+    home: Path = Path()
+    node: NodeSection = msgspec.field(default_factory=NodeSection)
+    store: StoreSection = msgspec.field(default_factory=StoreSection)
+    http: HttpSection = msgspec.field(default_factory=HttpSection)
+    limits: LimitsSection = msgspec.field(default_factory=LimitsSection)
+    handling: HandlingSection = msgspec.field(default_factory=HandlingSection)
+    policy: PolicySection = msgspec.field(default_factory=PolicySection)
+    federation: FederationSection = msgspec.field(default_factory=FederationSection)
+    log: LogSection = msgspec.field(default_factory=LogSection)
+
+    @property
+    def database_url(self) -> str:
+        """Give the SQLAlchemy URL of the store."""
+        return self.store.url or f"sqlite:///{self.home / 'serantau.db'}"
+
+    @property
+    def keys(self) -> Path:
+        """Give the folder of the node's private keys, readable by its user only."""
+        return self.home / "keys"
+
+
+def load_config(
+    home: Path,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+) -> NodeConfig:
+    """Read the configuration of the node that lives in `home`.
+
+    Args:
+        home: the data directory; `serantau.toml` in it is read when it is there.
+        environment: names and values as `os.environ` has them.
+        flags: section -> key -> value, the strongest.
+
+    Raises:
+        ConfigError: an unknown setting or a value of the wrong kind, with its place.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    path = home / FILE_NAME
+    if path.exists():
+        try:
+            merged = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+            raise ConfigError(f"{path} is not TOML: {fault}") from fault
+    _overlay(merged, _from_environment(environment or {}), str(path))
+    _overlay(merged, flags or {}, str(path))
+    try:
+        config = msgspec.convert({**merged, "home": home}, NodeConfig, strict=False)
+    except msgspec.ValidationError as fault:
+        raise ConfigError(
+            f"{path} or the environment: {fault}.",
+            mend="docs/operations.md lists every setting.",
+        ) from fault
+    _check(config, path)
+    return config
+
+
+def _check(config: NodeConfig, path: Path) -> None:
+    realm = config.node.realm
+    if realm != "live" and not realm.removeprefix("exercise:").isidentifier():
+        raise ConfigError(
+            f"{path}: node.realm is {realm!r}, expected 'live' or 'exercise:NAME'"
+        )
+    for name, got, allowed in (
+        ("node.role", config.node.role, ROLES),
+        ("policy.granular", config.policy.granular, ("withhold", "derive")),
+        ("log.format", config.log.format, ("text", "json")),
+        ("log.level", config.log.level, ("debug", "info", "warning", "error")),
+    ):
+        if got not in allowed:
+            raise ConfigError(f"{path}: {name} is {got!r}, expected one of {allowed}")
+    if bool(config.http.certificate) != bool(config.http.key):
+        raise ConfigError(
+            f"{path}: http.certificate and http.key go together; one is missing"
+        )
+
+
+def _overlay(
+    merged: dict[str, dict[str, Any]],
+    layer: Mapping[str, Mapping[str, Any]],
+    path: str,
+) -> None:
+    for section, values in layer.items():
+        held = merged.setdefault(section, {})
+        if not isinstance(held, dict):
+            raise ConfigError(f"{path}: {section} is a value, expected a [table]")
+        held.update(values)
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Pick the settings out of the environment; names of no section are left alone."""
+    sections = {
+        field.name.upper(): field.name
+        for field in msgspec.structs.fields(NodeConfig)
+        if field.name != "home"
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in environment.items():
+        section, _, key = name.removeprefix(PREFIX).partition("_")
+        if name.startswith(PREFIX) and section in sections and key:
+            found.setdefault(sections[section], {})[key.lower()] = value
+    return found

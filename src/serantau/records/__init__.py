@@ -1,0 +1,1 @@
+"""SQL rows: objects, parties, peers and the release log."""
