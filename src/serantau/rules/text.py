@@ -120,6 +120,10 @@ def _address(value: str) -> str | None:
     return str(address)
 
 
+# RFC 1035 §2.3.4. What is longer is no name, and punycode takes quadratic time.
+_LONGEST_NAME: Final = 253
+
+
 def _label(label: str) -> str:
     """Give one label of a name outside the IDNA rules, as resolvers would ask it."""
     folded = fold(label)
@@ -132,14 +136,13 @@ def _domain(value: str) -> str:
     if value.isascii():
         return value.lower().strip().rstrip(".")
     name = fold(value).strip().replace("。", ".").rstrip(".")
+    if len(name) > _LONGEST_NAME:
+        return name
     try:
         return idna.encode(name, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
         # Emoji and other names outside IDNA 2008 are registered and used all the same.
-        try:
-            return ".".join(map(_label, name.split(".")))
-        except UnicodeError:
-            return name
+        return ".".join(map(_label, name.split(".")))
 
 
 _is_plain_url: Final = re.compile(
@@ -178,6 +181,8 @@ def _email(value: str) -> str:
         return value.strip().lower()
     # The local part is compared without case: no provider in use tells it apart.
     local, at, domain = value.strip().rpartition("@")
+    if not at:
+        return fold(domain)
     return f"{fold(local)}{at}{_domain(domain)}"
 
 
@@ -350,7 +355,7 @@ def refang(text: str) -> str:
 
 _NAME_LABEL = rf"[{_W}](?:[{_W}-]{{0,61}}[{_W}])?"
 _clickable: Final = re.compile(
-    rf"(?<![{_W}])(?:(?P<scheme>https?|ftps?)://(?P<host>[^\s/?#<>\"']*)"
+    rf"(?<![{_W}])(?:(?P<scheme>https?|ftps?)://(?P<host>[^\s/?#<>\"']*)(?P<path>[^\s<>\"']*)"
     rf"|(?P<name>(?:[\w.+-]{{1,64}}@)?{_NAME_LABEL}(?:\.{_NAME_LABEL}){{1,126}}))",
     re.IGNORECASE,
 )
@@ -368,7 +373,7 @@ def defang(text: str) -> str:
         host = (found["host"] or found["name"] or "").replace(".", "[.]")
         host = host.replace("@", "[@]")
         scheme = found["scheme"]
-        return f"{_FANGS[scheme.lower()]}://{host}" if scheme else host
+        return f"{_FANGS[scheme.lower()]}://{host}{found['path']}" if scheme else host
 
     return _clickable.sub(blunt, text)
 
