@@ -1,0 +1,694 @@
+"""What misp-stix made of an event, traced, marked, dated and named.
+
+misp-stix gives an object the uuid of what it was made of. For most objects that is
+right; three kinds need another id, because the same id would come to mean two things:
+
+- a galaxy cluster has the uuid of MITRE's own object, and is not MITRE's: only the
+  creator makes versions (STIX 2.1 §3.6.2), so it gets an id made of its content;
+- a cyber-observable object has no version, so an edited attribute would be the same id
+  with another value: its id is made of the attribute and the content. It is not the
+  UUIDv5 of §2.9, which would make one object, under all their markings together, of
+  what two events with different markings say about one address;
+- a relationship gets one made of its ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import uuid as uuids
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from serantau.clock import stix_text
+from serantau.wire.misp_event import Fate, Outcome, Part, Prepared, derived_uuid
+
+# Identities and galaxy clusters carry no time of their own in MISP. Their ids or their
+# contents never change, so that one version is right wherever they are found.
+UNDATED = "2011-08-01T00:00:00.000Z"
+_ROOTS = ("report", "grouping")
+_RELATIONS = ("relationship", "sighting", "note", "opinion")
+_NOT_ENDS = ("created_by_ref", "object_marking_refs", "where_sighted_refs")
+
+
+def _uuid_of(object_id: str) -> str:
+    return object_id.partition("--")[2]
+
+
+def _references(one: dict[str, Any]) -> Iterator[str]:
+    """Give the ids that the `_ref` and `_refs` properties name, at any depth."""
+    for key, value in one.items():
+        if key.endswith("_ref") and isinstance(value, str):
+            yield value
+        elif key.endswith("_refs") and isinstance(value, list):
+            yield from (each for each in value if isinstance(each, str))
+        elif isinstance(value, dict):
+            yield from _references(value)
+        elif isinstance(value, list):
+            for each in value:
+                if isinstance(each, dict):
+                    yield from _references(each)
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    """Copy JSON with the ids in reference properties replaced."""
+    if isinstance(value, dict):
+        return {
+            key: (
+                _renamed_refs(inner, names)
+                if key.endswith(("_ref", "_refs"))
+                else _renamed(inner, names)
+            )
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_renamed(inner, names) for inner in value]
+    return value
+
+
+def _renamed_refs(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, list):
+        return [names.get(each, each) for each in value]
+    return value
+
+
+def _scalars(value: Any) -> Iterator[str]:
+    """Give every text and number of an object, keys of dictionaries left out."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _scalars(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _scalars(inner)
+    elif isinstance(value, str):
+        yield value
+    elif value is not None:
+        yield str(value)
+
+
+def _is_observable(one: dict[str, Any]) -> bool:
+    """Tell a cyber-observable object: it alone has neither version nor creator."""
+    return "created" not in one and one["type"] != "marking-definition"
+
+
+class Finishing:
+    """Turns what misp-stix made of an event into objects a node can hold."""
+
+    def __init__(
+        self, prepared: Prepared, made: list[dict[str, Any]], complaints: list[str]
+    ) -> None:
+        self.event = prepared
+        self.complaints = complaints
+        self.made = {
+            one["id"]: one for one in made if one["type"] != "marking-definition"
+        }
+        self.clusters: dict[str, list[Part]] = defaultdict(list)
+        self.by_uuid: dict[str, Part] = {}
+        for part in prepared.parts.values():
+            if part.kind == "galaxy":
+                self.clusters[part.data["uuid"]].append(part)
+            else:
+                self.by_uuid[part.uuid] = part
+        self.organisation = ""
+        if "Orgc" in prepared.event:
+            self.organisation = f"identity--{prepared.event['Orgc']['uuid']}"
+        self.outcome: dict[str, Outcome] = {}
+        self.found: dict[str, tuple[str, ...]] = {}
+        self.carried: dict[str, list[str]] = defaultdict(list)
+        self.names: dict[str, str] = {}
+
+    def run(self) -> list[dict[str, Any]]:
+        """Give the objects, each as JSON that is ready to be written."""
+        self._ensure_root()
+        self.carried = self._carriers()
+        for part in list(self.event.parts.values()):
+            getattr(self, f"_trace_{part.kind}")(part)
+        self._mark()
+        self._date()
+        self._tidy_root()
+        return [*self.event.markings.values(), *self._renamed()]
+
+    def _ensure_root(self) -> None:
+        """Find the event's report or grouping; make one where misp-stix made none."""
+        found = [one for one in self.made.values() if one["type"] in _ROOTS]
+        if found:
+            self.root = found[0]
+        else:
+            self.root = {
+                "type": "grouping",
+                "spec_version": "2.1",
+                "id": f"grouping--{self.event.uuid}",
+                "name": self.event.event["info"],
+                "context": "suspicious-activity",
+                "labels": ["Threat-Report"],
+                "object_refs": [],
+            }
+            self._own(self.root)
+            self.root["created"] = self.root["modified"] = UNDATED
+            self.made[self.root["id"]] = self.root
+            if self.organisation:
+                self.made.setdefault(
+                    self.organisation,
+                    {
+                        "type": "identity",
+                        "spec_version": "2.1",
+                        "id": self.organisation,
+                        "created": UNDATED,
+                        "modified": UNDATED,
+                        "name": self.event.event["Orgc"]["name"],
+                        "identity_class": "organization",
+                    },
+                )
+        for key in ("threat_level_id", "analysis", "date", "extends_uuid"):
+            if key in self.event.event:
+                self.root[f"x_misp_{key}"] = self.event.event[key]
+
+    def _own(self, one: dict[str, Any]) -> None:
+        if self.organisation:
+            one["created_by_ref"] = self.organisation
+
+    def _carriers(self) -> dict[str, list[str]]:
+        """Tell, by the uuid of a part, which objects carry it.
+
+        Ids of misp-stix end in the uuid of what they were made of; observables that do
+        not are found through the object that holds them.
+        """
+        carried: dict[str, list[str]] = defaultdict(list)
+        for object_id, one in self.made.items():
+            if one is self.root:
+                carried[self.event.uuid].append(object_id)
+                continue
+            uuid = _uuid_of(object_id)
+            if uuid in self.clusters:
+                for part in self.clusters[uuid]:
+                    carried[part.uuid].append(object_id)
+            elif uuid in self.by_uuid and object_id != self.organisation:
+                for inner in self._reached(object_id):
+                    if inner not in carried[uuid]:
+                        carried[uuid].append(inner)
+        return carried
+
+    def _reached(self, object_id: str) -> list[str]:
+        """Give an object and the observables it leads to."""
+        found, open_ = [], [object_id]
+        while open_:
+            one = open_.pop()
+            if one in found or one not in self.made:
+                continue
+            if one != object_id and not _is_observable(self.made[one]):
+                continue
+            found.append(one)
+            if self.made[one]["type"] not in _RELATIONS:
+                open_.extend(sorted(set(_references(self.made[one])), reverse=True))
+        return found
+
+    def _near(self, part: Part) -> list[str]:
+        """Give the objects in which a part may be found, its own first."""
+        ids = list(self.carried.get(part.uuid, ()))
+        if part.parent:
+            ids.extend(self.carried.get(part.parent, ()))
+            whole = self.event.parts[part.parent].data
+            for reference in whole.get("ObjectReference", ()):
+                ids.extend(self.carried.get(reference["referenced_uuid"], ()))
+            ids.extend(self.pointing(part.parent))
+        return list(dict.fromkeys(ids))
+
+    def pointing(self, uuid: str) -> Iterable[str]:
+        """Give what carries the MISP objects that refer to this one (PE to file)."""
+        for source in self._sources.get(uuid, ()):
+            yield from self.carried.get(source, ())
+
+    @functools.cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        sources: dict[str, list[str]] = defaultdict(list)
+        for part in self.event.parts.values():
+            if part.kind == "reference":
+                sources[part.data["referenced_uuid"]].append(part.parent)
+        return sources
+
+    @functools.cached_property
+    def _texts(self) -> dict[str, frozenset[str]]:
+        return {i: frozenset(_scalars(one)) for i, one in self.made.items()}
+
+    def _rich(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Pick the objects that may carry labels and properties of ours."""
+        return [
+            self.made[i]
+            for i in ids
+            if not _is_observable(self.made[i]) and self.made[i]["type"] != "sighting"
+        ]
+
+    def _settle(self, part: Part, outcome: Outcome, ids: Iterable[str]) -> None:
+        self.outcome[part.uuid] = outcome
+        self.found[part.uuid] = tuple(dict.fromkeys(ids))
+
+    def _trace_event(self, part: Part) -> None:
+        self._settle(part, "converted", [self.root["id"]])
+        self._label(part, [self.root])
+
+    def _trace_attribute(self, part: Part) -> None:
+        near = [i for i in self._near(part) if i in self._texts]
+        ids = self._holding(part.data["value"], near)
+        outcome: Outcome = "converted"
+        if not ids:
+            ids = self._holding(part.data["value"], near, loosely=True)
+            if ids:
+                outcome = "altered"
+                part.notes.append("its value is written in another case or spacing")
+        if not ids:
+            ids = [self._rescue(part)]
+            outcome = "altered"
+            part.notes.append("misp-stix dropped it: it is kept as it was")
+        own = [*self.carried.get(part.uuid, ()), *ids]
+        self._settle(part, outcome, own)
+        objects = self._rich(dict.fromkeys([*own, *near]))
+        self._label(part, objects)
+        comment = part.data.get("comment")
+        if comment and objects and not self._holding(comment, [*own, *near]):
+            self._comment(part, objects[0], comment)
+        data = part.data.get("data")
+        if data and not self._holding(data, [*own, *near]):
+            self.outcome[part.uuid] = "altered"
+            part.notes.append("the file that hangs at it is left")
+        if part.data["to_ids"] and not any(
+            self.made[i]["type"] in {"indicator", "x-misp-object"}
+            for i in [*own, *near]
+        ):
+            self.outcome[part.uuid] = "altered"
+            part.notes.append("it is meant for detection, but there is no pattern")
+
+    def _comment(self, part: Part, one: dict[str, Any], comment: str) -> None:
+        # misp-stix writes comments on indicators and drops all others (its #111).
+        if part.parent:
+            relation = part.data.get("object_relation", part.data["type"])
+            line = f"{relation}: {comment}"
+            said = one.setdefault("x_misp_comments", [])
+            if line not in said:
+                said.append(line)
+        else:
+            one["x_misp_comment"] = comment
+
+    def _holding(
+        self, value: str, ids: Iterable[str], *, loosely: bool = False
+    ) -> list[str]:
+        """Give those objects in which a value stands, whole or part by part."""
+        wanted = _pieces(value)
+        if loosely:
+            wanted = [[piece.casefold().strip() for piece in way] for way in wanted]
+        found = []
+        for object_id in dict.fromkeys(ids):
+            texts = self._texts.get(object_id)
+            if texts is None:
+                texts = self._texts[object_id] = frozenset(
+                    _scalars(self.made[object_id])
+                )
+            pattern = self.made[object_id].get("pattern", "")
+            if loosely:
+                texts = frozenset(text.casefold().strip() for text in texts)
+                pattern = pattern.casefold()
+            if any(
+                all(
+                    piece in texts or (pattern and _in_pattern(piece, pattern))
+                    for piece in way
+                )
+                for way in wanted
+            ):
+                found.append(object_id)
+        if not found and len(wanted) > 1:
+            # A composite may stand in two observables: a name here, a port there.
+            together = [
+                [i for i in ids if piece in self._texts.get(i, ())]
+                for piece in wanted[-1]
+            ]
+            if all(together):
+                return list(dict.fromkeys(i for some in together for i in some))
+        return found
+
+    def _rescue(self, part: Part) -> str:
+        """Keep an attribute that is nowhere as misp-stix's own custom object."""
+        data = part.data
+        one: dict[str, Any] = {
+            "type": "x-misp-attribute",
+            "spec_version": "2.1",
+            "id": f"x-misp-attribute--{part.uuid}",
+            "created": UNDATED,
+            "modified": UNDATED,
+            "labels": [
+                f'misp:type="{data["type"]}"',
+                f'misp:category="{data["category"]}"',
+            ],
+            "x_misp_type": data["type"],
+            "x_misp_category": data["category"],
+            "x_misp_value": data["value"],
+        }
+        self._own(one)
+        if data.get("comment"):
+            one["x_misp_comment"] = data["comment"]
+        if data.get("data"):
+            one["x_misp_data"] = data["data"]
+        if data["to_ids"]:
+            one["labels"].append('misp:to_ids="True"')
+        if part.parent:
+            one["x_misp_object_uuid"] = part.parent
+            one["x_misp_object_relation"] = data.get("object_relation", data["type"])
+        self._add(one)
+        self.carried[part.uuid].append(one["id"])
+        return str(one["id"])
+
+    def _add(self, one: dict[str, Any]) -> None:
+        self.made[one["id"]] = one
+        self._texts[one["id"]] = frozenset(_scalars(one))
+        self.root["object_refs"].append(one["id"])
+
+    def _label(self, part: Part, objects: list[dict[str, Any]]) -> None:
+        """See to it that each tag is a label of what carries its part."""
+        clusters = {
+            cluster["tag_name"]
+            for galaxy in part.data.get("Galaxy", ())
+            for cluster in galaxy["GalaxyCluster"]
+        }
+        for tag in part.data.get("Tag", ()):
+            name = tag["name"]
+            if name in clusters or any(
+                name in one.get("labels", ()) for one in objects
+            ):
+                continue
+            for one in objects[:1]:
+                one.setdefault("labels", []).append(name)
+
+    def _trace_object(self, part: Part) -> None:
+        ids = self.carried.get(part.uuid, [])
+        if ids:
+            self._settle(part, "converted", ids)
+        elif near := self._near_object(part):
+            self._settle(part, "converted", near)
+            part.notes.append("it stands inside the object that refers to it")
+        else:
+            self._settle(part, "altered", ())
+            part.notes.append("misp-stix dropped it: its attributes are kept singly")
+        comment = part.data.get("comment")
+        if comment and not self._holding(comment, ids) and (rich := self._rich(ids)):
+            rich[0]["x_misp_comment"] = comment
+
+    def _near_object(self, part: Part) -> list[str]:
+        return list(dict.fromkeys(self.pointing(part.uuid)))
+
+    def _trace_reference(self, part: Part) -> None:
+        own = f"relationship--{part.uuid}"
+        target = part.data["referenced_uuid"]
+        sources = [i for i in self.carried.get(part.parent, ()) if i in self.made]
+        targets = [i for i in self.carried.get(target, ()) if i in self.made]
+        if own in self.made:
+            self._settle(part, "converted", [own])
+            if part.data["comment"]:
+                self.made[own].setdefault("description", part.data["comment"])
+            return
+        joined = [i for i in sources if set(_references(self.made[i])) & set(targets)]
+        ends = [self._rich(sources)[:1], self._rich(targets)[:1]]
+        if joined:
+            self._settle(part, "converted", joined)
+        elif all(ends) and ends[0] != ends[1]:
+            one = self._relationship(own, ends[0][0], ends[1][0], part)
+            self._settle(part, "converted", [one["id"]])
+        elif target in self.event.parts and (sources or targets):
+            self._settle(part, "altered", sources or targets)
+            part.notes.append("one end stands inside the other: no relationship")
+        else:
+            self._settle(part, "lost", ())
+            part.notes.append("what it refers to is not in this event")
+
+    def _relationship(
+        self, own: str, source: dict[str, Any], target: dict[str, Any], part: Part
+    ) -> dict[str, Any]:
+        one: dict[str, Any] = {
+            "type": "relationship",
+            "spec_version": "2.1",
+            "id": own,
+            "created": UNDATED,
+            "modified": UNDATED,
+            "relationship_type": part.data.get("relationship_type", "related-to"),
+            "source_ref": source["id"],
+            "target_ref": target["id"],
+        }
+        self._own(one)
+        self._add(one)
+        return one
+
+    def _trace_galaxy(self, part: Part) -> None:
+        ids = self.carried.get(part.uuid, [])
+        parent = self.event.parts[part.parent]
+        holders = self._rich(self.carried.get(parent.uuid) or self._near(parent))
+        if not ids:
+            self._settle(part, "altered", [one["id"] for one in holders[:1]])
+            part.notes.append("misp-stix could not convert it: its name is a label")
+            for one in holders[:1]:
+                labels = one.setdefault("labels", [])
+                if part.data["tag_name"] not in labels:
+                    labels.append(part.data["tag_name"])
+            return
+        self._settle(part, "converted", ids)
+        if parent.kind == "event":
+            self.root["object_refs"].extend(ids)
+            return
+        for cluster in ids:
+            if holders and not self._related(holders, cluster):
+                source, target = holders[0], self.made[cluster]
+                own = f"relationship--{derived_uuid(source['id'], cluster)}"
+                self._relationship(own, source, target, part)
+
+    def _related(self, holders: list[dict[str, Any]], cluster: str) -> bool:
+        sources = {one["id"] for one in holders}
+        return any(
+            one["type"] == "relationship"
+            and one["target_ref"] == cluster
+            and one["source_ref"] in sources
+            for one in self.made.values()
+        )
+
+    def _trace_plain(self, part: Part) -> None:
+        ids = self.carried.get(part.uuid, [])
+        self._settle(part, "converted" if ids else "lost", ids)
+        if not ids:
+            part.notes.append("misp-stix dropped it")
+
+    _trace_sighting = _trace_report = _trace_note = _trace_opinion = _trace_plain
+
+    def _mark(self) -> None:
+        """Put the markings of every part on every object that carries it."""
+        marks: dict[str, set[str]] = defaultdict(set)
+        every: set[str] = set(self.event.marks)
+        for part in self.event.parts.values():
+            every |= part.marks
+            ids = {*self.found.get(part.uuid, ()), *self.carried.get(part.uuid, ())}
+            if part.kind == "attribute" and part.parent:
+                ids |= set(self.carried.get(part.parent, ()))
+            if part.kind == "galaxy":
+                self._mark_cluster(part, ids, marks)
+                continue
+            for object_id in ids:
+                marks[object_id] |= part.marks
+        marks[self.root["id"]] = set(self.event.marks)
+        later = []
+        for object_id, one in self.made.items():
+            if one["type"] in _RELATIONS:
+                later.append(one)
+            elif object_id not in marks and not self._is_someone(one):
+                # Nobody knows what it was made of: everything that holds anywhere here.
+                marks[object_id] = set(every)
+        for one in later:
+            # What says that two things belong together says something of both.
+            for end in _ends(one):
+                marks[one["id"]] |= marks.get(end, set())
+        for object_id, one in self.made.items():
+            one.pop("object_marking_refs", None)
+            if marks.get(object_id):
+                one["object_marking_refs"] = sorted(marks[object_id])
+
+    def _mark_cluster(
+        self, part: Part, ids: set[str], marks: dict[str, set[str]]
+    ) -> None:
+        """A cluster that hangs at the event itself is as open as the event."""
+        at_event = [
+            each
+            for each in self.clusters[part.data["uuid"]]
+            if self.event.parts[each.parent].kind == "event"
+        ]
+        if not at_event or part in at_event:
+            for object_id in ids:
+                marks[object_id] |= part.marks
+
+    def _is_someone(self, one: dict[str, Any]) -> bool:
+        """Tell an organisation of MISP, the same in all events and under no marking."""
+        return one["type"] == "identity" and (
+            one["id"] == self.organisation
+            or (_uuid_of(one["id"]) not in self.by_uuid and one["id"] in self._someones)
+        )
+
+    @functools.cached_property
+    def _someones(self) -> frozenset[str]:
+        named: set[str] = set()
+        for one in self.made.values():
+            named.update(one.get("where_sighted_refs", ()))
+            named.add(one.get("x_misp_author_ref", ""))
+        return frozenset(named)
+
+    def _date(self) -> None:
+        """Give each object its version: the time of its part, or of the event if later.
+
+        The event's time is in it because what is inherited (markings, the creator) can
+        change without the part. MISP keeps no time of creation; the event's date is as
+        near as it gets, and stays the same from version to version.
+        """
+        stamps: dict[str, int] = {}
+        for part in self.event.parts.values():
+            for object_id in self.carried.get(part.uuid, ()):
+                stamps[object_id] = max(stamps.get(object_id, 0), part.stamp)
+        newest = max([self.event.stamp, *stamps.values()])
+        newest = max(newest, int(self.event.event.get("publish_timestamp", 0)))
+        clusters = {i for part in self._all_clusters() for i in self.carried[part.uuid]}
+        for object_id, one in self.made.items():
+            if _is_observable(one):
+                continue
+            if self._is_someone(one) or object_id in clusters:
+                one["created"] = one["modified"] = UNDATED
+                continue
+            stamp = max(stamps.get(object_id, 0), self.event.stamp)
+            if one["type"] in _RELATIONS:
+                stamp = max([stamp, *(stamps.get(end, 0) for end in _ends(one))])
+            if one is self.root:
+                stamp = newest
+            one["created"] = stix_text(self.event.born * 1_000_000)
+            one["modified"] = stix_text(stamp * 1_000_000)
+
+    def _all_clusters(self) -> Iterator[Part]:
+        for parts in self.clusters.values():
+            yield from (part for part in parts if part.uuid in self.carried)
+
+    def _tidy_root(self) -> None:
+        refs = [i for i in dict.fromkeys(self.root["object_refs"]) if i in self.made]
+        if not refs:
+            # STIX 2.1 §4.4, §4.16: object_refs is required, and never empty.
+            note = {
+                "type": "note",
+                "spec_version": "2.1",
+                "id": f"note--{derived_uuid('empty', self.event.uuid)}",
+                "created": self.root["created"],
+                "modified": self.root["modified"],
+                "content": "This MISP event holds nothing that could be read.",
+                "object_refs": [self.root["id"]],
+            }
+            self._own(note)
+            if self.root.get("object_marking_refs"):
+                note["object_marking_refs"] = self.root["object_marking_refs"]
+            self.made[str(note["id"])] = note
+            refs = [str(note["id"])]
+        self.root["object_refs"] = refs
+
+    def _renamed(self) -> list[dict[str, Any]]:
+        """Give the objects under the ids they keep; see the module."""
+        for object_id in self.made:
+            self._name(object_id)
+        objects: dict[str, dict[str, Any]] = {}
+        for object_id, one in self.made.items():
+            new = {**_renamed(one, self.names), "id": self.names[object_id]}
+            if (
+                one["type"] == "relationship"
+                and _uuid_of(object_id) not in self.by_uuid
+            ):
+                ends = (new["source_ref"], new["relationship_type"], new["target_ref"])
+                new["id"] = f"relationship--{derived_uuid(*ends)}"
+                self.names[object_id] = new["id"]
+            objects.setdefault(new["id"], new)
+        for one in objects.values():
+            # Relationships were named last; the report and the notes list them.
+            if "object_refs" in one:
+                refs = [self.names.get(i, i) for i in one["object_refs"]]
+                one["object_refs"] = list(dict.fromkeys(refs))
+        return list(objects.values())
+
+    def _name(self, object_id: str) -> str:
+        """Choose the id an object keeps, what it refers to first."""
+        if object_id in self.names or object_id not in self.made:
+            return self.names.get(object_id, object_id)
+        one = self.made[object_id]
+        # Set before its references are named, so that a ring of references ends.
+        self.names[object_id] = object_id
+        uuid = _uuid_of(object_id)
+        if uuid in self.clusters:
+            known = one.setdefault("external_references", [])
+            known.append({"source_name": "misp-galaxy", "external_id": uuid})
+            self.names[object_id] = _content_id(one, "")
+        elif _is_observable(one):
+            inner = {each: self._name(each) for each in _references(one)}
+            self.names[object_id] = _content_id(_renamed(one, inner), object_id)
+        return self.names[object_id]
+
+    def fates(self) -> list[Fate]:
+        """Say what became of each part; first those of the event, then what it lost."""
+        general = []
+        for complaint in self.complaints:
+            line = _first_and_last(complaint)
+            part = next(
+                (self.by_uuid[u] for u in _UUID.findall(line) if u in self.by_uuid),
+                None,
+            )
+            if part is None:
+                general.append(line)
+            elif line not in part.notes:
+                part.notes.append(f"misp-stix: {line}")
+        told = []
+        for part in self.event.parts.values():
+            outcome = self.outcome[part.uuid]
+            notes = part.notes + (general if part.kind == "event" else [])
+            if notes and outcome == "converted":
+                outcome = "altered"
+            ids = tuple(dict.fromkeys(self.names[i] for i in self.found[part.uuid]))
+            reason = "; ".join(notes)
+            told.append(
+                Fate(part.kind, part.uuid, part.place, part.what, outcome, ids, reason)
+            )
+        return [*told, *self.event.fates]
+
+
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _first_and_last(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines()] or [""]
+    said = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
+    return said[:300]
+
+
+def _pieces(value: str) -> list[list[str]]:
+    """Give the ways in which a value may be written: whole, or split at `|`."""
+    ways = [[value]]
+    if "|" in value:
+        ways.append([piece for piece in value.split("|") if piece])
+    return ways
+
+
+def _in_pattern(piece: str, pattern: str) -> bool:
+    escaped = piece.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'" in pattern or f"= {escaped}" in pattern
+
+
+def _ends(one: dict[str, Any]) -> Iterator[str]:
+    """Give the ids of what a relationship, sighting, note or opinion is about."""
+    yield from _references({k: v for k, v in one.items() if k not in _NOT_ENDS})
+
+
+def _content_id(one: dict[str, Any], salt: str) -> str:
+    """Make an id of an object's content, in the form of a UUIDv4.
+
+    STIX 2.1 §2.9: a UUIDv5 on an observable would claim the standard's own recipe.
+    """
+    plain = {key: value for key, value in one.items() if key != "id"}
+    text = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.blake2b(salt.encode() + b"\0" + text, digest_size=16).digest()
+    return f"{one['type']}--{uuids.UUID(bytes=digest, version=4)}"
