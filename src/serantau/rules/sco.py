@@ -1,0 +1,80 @@
+"""Cyber-observable objects: which properties make their id (STIX 2.1 §2.9)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import rfc8785
+
+NAMESPACE: Final = UUID("00abedb4-aa42-466c-9c01-fed23315a9b7").bytes
+
+# STIX 2.1 §6: "ID Contributing Properties" of each type, in the order of the sections.
+CONTRIBUTING: Final[dict[str, tuple[str, ...]]] = {
+    "artifact": ("hashes", "payload_bin"),
+    "autonomous-system": ("number",),
+    "directory": ("path",),
+    "domain-name": ("value",),
+    "email-addr": ("value",),
+    "email-message": ("from_ref", "subject", "body"),
+    "file": ("hashes", "name", "parent_directory_ref", "extensions"),
+    "ipv4-addr": ("value",),
+    "ipv6-addr": ("value",),
+    "mac-addr": ("value",),
+    "mutex": ("name",),
+    "network-traffic": (
+        *("start", "end", "src_ref", "dst_ref", "src_port", "dst_port"),
+        *("protocols", "extensions"),
+    ),
+    "process": (),
+    "software": ("name", "cpe", "swid", "vendor", "version"),
+    "url": ("value",),
+    "user-account": ("account_type", "user_id", "account_login"),
+    "windows-registry-key": ("key", "values"),
+    "x509-certificate": ("hashes", "serial_number"),
+}
+# §2.9: of several hashes only the first of these counts, else the first by name.
+_HASHES_FIRST: Final = ("MD5", "SHA-1", "SHA-256", "SHA-512")
+
+
+def uuid5_text(namespace: bytes, name: bytes) -> str:
+    """Give the UUIDv5 of `name` as text (RFC 4122 §4.3)."""
+    digest = bytearray(
+        hashlib.sha1(namespace + name, usedforsecurity=False).digest()[:16]
+    )
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def sco_id(data: dict[str, Any]) -> str | None:
+    """Give the deterministic id of a cyber-observable object.
+
+    None where the standard has none: a type without contributing properties, an object
+    that carries none of them, or a custom type.
+    """
+    kind = data["type"]
+    named = {key: data[key] for key in CONTRIBUTING.get(kind, ()) if key in data}
+    if not named:
+        return None
+    hashes = named.get("hashes")
+    if hashes:
+        first = next((name for name in _HASHES_FIRST if name in hashes), min(hashes))
+        named["hashes"] = {first: hashes[first]}
+    if all(type(value) is str for value in named.values()):
+        # Texts alone, under ASCII names: here orjson writes what RFC 8785 asks for.
+        name = orjson.dumps(named, option=orjson.OPT_SORT_KEYS)
+    else:
+        try:
+            name = rfc8785.dumps(named)
+        except rfc8785.CanonicalizationError:  # a number that I-JSON cannot carry
+            return None
+    return f"{kind}--{uuid5_text(NAMESPACE, name)}"
+
+
+def is_deterministic(object_id: str) -> bool:
+    """Tell whether an id carries a UUIDv5: it then claims to be made of the content."""
+    return object_id[-22:-21] == "5"

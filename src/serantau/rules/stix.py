@@ -1,0 +1,334 @@
+"""An object version of STIX 2.1: checked, identified, and read once.
+
+`Reader.read` takes bytes and gives an `ObjectVersion`, or says what is wrong with them.
+The steps, each in code with its number; the first that fails ends it:
+
+1. the text is JSON within the limits (`jsontext`);
+2. it is an object with a type and an id that fit each other, of STIX 2.1;
+3. it fits the OASIS schema of its type, or of the core where the type is unknown;
+4. its times exist and stand in order; its references name what they may name;
+5. the id of an observable is the one that its content makes;
+6. its markings mark what is there, and not themselves;
+7. its pattern parses; its languages are languages.
+
+What is not understood is kept: the body is the text as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+from serantau.rules import facts, properties
+from serantau.rules.jsontext import Limits, over, read_json
+from serantau.rules.refusal import Refused, pointer, shown
+from serantau.rules.schema import CORE, OBSERVABLE_CORE, Schemas
+from serantau.rules.sco import is_deterministic, sco_id
+from serantau.rules.selector import path_of
+from serantau.rules.text import fold
+
+__all__ = ["Limits", "ObjectVersion", "Reader", "Refused", "id_key", "sco_id"]
+
+_is_type: Final = re.compile(r"[a-z](?=.{2,249}\Z)[a-z0-9]*(?:-[a-z0-9]+)*-?").fullmatch
+_NAME_LENGTH: Final = 200
+_FINEST_VERSION: Final = len("2026-01-31T08:00:00.000000Z")
+
+
+@dataclass(slots=True)
+class ObjectVersion:
+    """One version of one object, and everything that is ever asked of it.
+
+    key: `id_key` of the id. created, modified: instants; an object without them is
+    `unversioned`, its `modified` is `created` or 0. version: the exact text of
+    `modified`, else of `created`, else empty (TAXII 2.1 §3.4 tells versions apart by
+    it). creator: `created_by_ref` or empty. name: short text for a person. body: the
+    JSON text as it came, without white space between tokens. marking_refs:
+    `object_marking_refs`. granular_refs: what parts are marked with. has_tlp: a TLP
+    marking is among `marking_refs`. edges: (property, id) of every reference. values:
+    (kind, value) to correlate by. text: folded words to search in. data: the object.
+    """
+
+    id: str
+    type: str
+    key: int
+    created: int | None
+    modified: int
+    version: str
+    creator: str
+    revoked: bool
+    name: str
+    body: bytes
+    marking_refs: tuple[str, ...]
+    granular_refs: tuple[str, ...]
+    has_tlp: bool
+    edges: tuple[tuple[str, str], ...]
+    values: tuple[tuple[str, str], ...]
+    text: str
+    unversioned: bool
+    data: dict[str, Any]
+
+
+def id_key(object_id: str) -> int:
+    """Give the signed 64-bit number under which an id is indexed (BLAKE2b)."""
+    digest = blake2b(object_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+class Reader:
+    """Reads objects under limits and schemas. Stateless but for compiled schemas."""
+
+    def __init__(self, limits: Limits, schemas: Mapping[str, bytes]) -> None:
+        """Take the limits, and the schemas' texts by name (`wire.schemas`)."""
+        self._limits = limits
+        self._schemas = Schemas(schemas)
+
+    def read(self, raw: bytes) -> ObjectVersion:
+        """Check one object's JSON text and read it.
+
+        Raises:
+            Refused: the first finding.
+        """
+        data, body = read_json(raw, self._limits)  # 1
+        kind, object_id = _header(data)  # 2
+        schema = self._schemas.types.get(kind)
+        self._schemas.check(schema or _core_of(data), data)  # 3
+        created, modified = _times(data, kind)  # 4
+        found = facts.gather(data, known=schema is not None)
+        if kind in properties.OBSERVABLES and is_deterministic(object_id):  # 5
+            _check_sco_id(data, object_id)
+        marking_refs = tuple(data.get("object_marking_refs", ()))
+        granular_refs: tuple[str, ...] = ()
+        if "granular_markings" in data:  # 6
+            granular_refs = tuple(_granular_refs(data))
+        if object_id in marking_refs or object_id in granular_refs:
+            raise Refused(
+                "circular-marking", "", "a marking that marks itself", "another's id"
+            )
+        values = found.values
+        if kind == "indicator":  # 7
+            values.extend(self._pattern_values(data, found.words))
+        elif kind == "language-content":
+            found.words.extend(_translations(data["contents"]))
+        if "lang" in data:
+            _check_language(data["lang"], "/lang")
+        if len(values) > 1:
+            values = list(dict.fromkeys(values))
+        words = found.words
+        words.extend([value for _, value in values])
+        return ObjectVersion(
+            id=object_id,
+            type=kind,
+            key=id_key(object_id),
+            created=created,
+            modified=modified or created or 0,
+            version=data.get("modified") or data.get("created") or "",
+            creator=data.get("created_by_ref", ""),
+            revoked=data.get("revoked") is True,
+            name=_name(data, values),
+            body=body,
+            marking_refs=marking_refs,
+            granular_refs=granular_refs,
+            has_tlp=any(map(_TLP_IDS.__contains__, marking_refs)),
+            edges=tuple(found.edges),
+            values=tuple(values),
+            text=fold("\n".join(words)),
+            unversioned=modified is None,
+            data=data,
+        )
+
+    def _pattern_values(
+        self, data: dict[str, Any], words: list[str]
+    ) -> tuple[tuple[str, str], ...]:
+        """Parse a STIX pattern; other languages are kept as words to search in."""
+        pattern = data["pattern"]
+        size = len(pattern)
+        if size > self._limits.pattern_bytes:
+            raise over("pattern_bytes", size, self._limits.pattern_bytes, "characters")
+        if data["pattern_type"] != "stix":
+            words.append(pattern)
+            return ()
+        from serantau.rules import indicator
+
+        try:
+            return indicator.parse(pattern).values()
+        except indicator.PatternError as error:
+            near = shown(pattern[max(error.position - 20, 0) : error.position + 20])
+            raise Refused(
+                "pattern",
+                "/pattern",
+                f"{near} at character {error.position + 1}",
+                error.message,
+            ) from None
+
+
+def _header(data: Any) -> tuple[str, str]:
+    """Find type and id, and that this is STIX 2.1 at all."""
+    if type(data) is not dict:
+        raise Refused("object", "", shown(data), "a JSON object")
+    kind, object_id = data.get("type"), data.get("id")
+    if type(kind) is not str or _is_type(kind) is None:
+        raise Refused("type", "/type", shown(kind), "the name of a STIX type")
+    if kind == "bundle":
+        raise Refused("type", "/type", "a bundle", "an object: load what is in it")
+    if type(object_id) is not str or facts.is_id(object_id) is None:
+        raise Refused("id", "/id", shown(object_id), f"{kind}--UUID (STIX 2.1 §2.9)")
+    if object_id[:-38] != kind:
+        raise Refused("id", "/id", shown(object_id), f"an id that begins {kind}--")
+    version = data.get("spec_version")
+    if version != "2.1" and (
+        version is not None
+        or ("created" in data and kind not in properties.OBSERVABLES)
+    ):
+        # STIX 2.0 objects carry no spec_version of their own: the bundle had it.
+        raise Refused(
+            "spec-version",
+            "/spec_version",
+            shown(version) if version is not None else "none, as in STIX 2.0",
+            "2.1: convert it first, for example with stix2-elevator",
+        )
+    return kind, object_id
+
+
+def _core_of(data: dict[str, Any]) -> str:
+    """Choose the schema of the common properties for a type that is not STIX's own."""
+    extensions = data.get("extensions")
+    if type(extensions) is dict:
+        for extension in extensions.values():
+            if type(extension) is dict and extension.get("extension_type") == "new-sco":
+                return OBSERVABLE_CORE
+    # STIX 2.1 §11.2: a custom object has the common properties of its category; only
+    # observables go without times.
+    return CORE if "created" in data or "modified" in data else OBSERVABLE_CORE
+
+
+def _times(data: dict[str, Any], kind: str) -> tuple[int | None, int | None]:
+    """Read created and modified, and hold the pairs that the standard orders."""
+    created = modified = None
+    if "created" in data and type(data["created"]) is str:
+        created = facts.check_time(data["created"], "/created")
+    if "modified" in data and type(data["modified"]) is str:
+        text = data["modified"]
+        modified = facts.check_time(text, "/modified")
+        if len(text) > _FINEST_VERSION:
+            # Two versions within a microsecond could not be told apart.
+            raise Refused(
+                "time", "/modified", shown(text), "at most six digits of a second"
+            )
+        if created is not None and modified < created:
+            raise Refused(
+                "time-order", "/modified", text, f"not before created {data['created']}"
+            )
+    for first, then, equal in properties.ORDERED_TIMES.get(kind, ()):
+        if first in data and then in data:
+            start = facts.check_time(data[first], f"/{first}")
+            end = facts.check_time(data[then], f"/{then}")
+            if end < start or (end == start and not equal):
+                words = "not before" if equal else "later than"
+                raise Refused(
+                    "time-order",
+                    f"/{then}",
+                    data[then],
+                    f"{words} {first} {data[first]}",
+                )
+    return created, modified
+
+
+def _check_sco_id(data: dict[str, Any], object_id: str) -> None:
+    expected = sco_id(data)
+    if expected is not None and expected != object_id.lower():
+        raise Refused(
+            "sco-id",
+            "/id",
+            object_id,
+            f"{expected}, made of the content (STIX 2.1 §2.9), or a UUIDv4",
+        )
+
+
+def _granular_refs(data: dict[str, Any]) -> Iterator[str]:
+    """Give each marking that parts of the object carry, once."""
+    seen = set()
+    for index, marking in enumerate(data["granular_markings"]):
+        place = pointer("granular_markings", index)
+        # STIX 2.1 §7.2.3.1: exactly one of them.
+        if ("lang" in marking) == ("marking_ref" in marking):
+            got = "both" if "lang" in marking else "neither"
+            raise Refused("granular-marking", place, got, "one of lang and marking_ref")
+        for number, selector in enumerate(marking["selectors"]):
+            if not path_of(data, selector):
+                raise Refused(
+                    "selector",
+                    f"{place}/selectors/{number}",
+                    shown(selector),
+                    "the path of something that is in the object",
+                )
+        if "lang" in marking:
+            _check_language(marking["lang"], f"{place}/lang")
+        elif marking["marking_ref"] not in seen:
+            seen.add(marking["marking_ref"])
+            yield marking["marking_ref"]
+
+
+def _translations(contents: dict[str, Any]) -> Iterator[str]:
+    """Give the texts of a language-content object (STIX 2.1 §7.1)."""
+    for language, fields in contents.items():
+        place = pointer("contents", language)
+        _check_language(language, place)
+        if type(fields) is not dict or not fields:
+            raise Refused(
+                "language", place, shown(fields), "properties and their texts"
+            )
+        yield from _texts(fields)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if type(value) is str:
+        yield value
+    elif type(value) is dict or type(value) is list:
+        for item in value.values() if type(value) is dict else value:
+            yield from _texts(item)
+
+
+def _check_language(tag: str, place: str) -> None:
+    if facts.is_language(tag) is None:
+        raise Refused(
+            "language",
+            place,
+            shown(tag),
+            "a language tag such as th or zh-Hans (RFC 5646)",
+        )
+
+
+def _name(data: dict[str, Any], values: list[tuple[str, str]]) -> str:
+    """Give the short text by which a person knows the object."""
+    for name in properties.NAMES:
+        text = data.get(name)
+        if text is not None and text != "":
+            return " ".join(str(text)[:_NAME_LENGTH].split())
+    return values[0][1] if values else str(data["type"])
+
+
+_TLP_IDS: Final = frozenset(
+    f"marking-definition--{id}"
+    for id in (
+        *(
+            "94868c89-83c2-464b-929b-a1a8aa3c8487",
+            "bab4a63c-aed9-4cf5-a766-dfca5abac2bb",
+        ),
+        *(
+            "55d920b0-5e8b-4f79-9ee9-91f868d9b421",
+            "939a9414-2ddd-4d32-a0cd-375ea402b003",
+        ),
+        *(
+            "e828b379-4e03-4974-9ac4-e53a884c97c1",
+            "613f2e26-407d-48c7-9eca-b8e91df99dc9",
+        ),
+        *(
+            "34098fce-860f-48ae-8e50-ebd3cc5e41da",
+            "f88d31f6-486f-44da-b317-01333bde0b82",
+        ),
+        "5e57c739-391a-4eb3-b6be-7d15ca92d5ed",
+    )
+)
