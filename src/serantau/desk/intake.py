@@ -1,0 +1,433 @@
+"""How objects come in: read, checked, admitted once; what is refused is kept.
+
+A batch is one transaction: its objects, its refusals and, for a pull, the peer's cursor.
+A crash leaves whole batches, and loading the same input again changes nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import orjson
+
+from serantau.clock import taxii_text
+from serantau.errors import BadInput, BadRequest, Forbidden, NotFound
+from serantau.node import Node
+from serantau.records import tables
+from serantau.records.database import Tx
+from serantau.records.objects import Admission, Handling, Refusal
+from serantau.records.quarantine import Fault
+from serantau.records.registry import Caller, Collection
+from serantau.rules.marking import Tlp
+from serantau.rules.stix import ObjectVersion, Refused
+from serantau.wire.bundle import Piece, iter_objects
+from serantau.wire.envelope import read_envelope
+
+BATCH = 5000
+STATUS_KEPT = 7 * 86_400 * 1_000_000
+_ID = re.compile(rb'"id"\s*:\s*"([a-z0-9-]{1,200}--[0-9a-fA-F-]{36})"')
+_DEFINITIONS = ("marking-definition", "extension-definition")
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of an input.
+
+    new, held, refused: counts. reasons: rule -> count of refusals. faults: the first
+    hundred refusals, to be shown. losses: what a conversion could not carry over.
+    """
+
+    new: int = 0
+    held: int = 0
+    refused: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    stamps: tuple[int, int] = (0, 0)
+
+    @property
+    def total(self) -> int:
+        """Count everything that was in the input."""
+        return self.new + self.held + self.refused
+
+    def add(self, other: Report) -> None:
+        """Count another report in."""
+        self.new += other.new
+        self.held += other.held
+        self.refused += other.refused
+        self.reasons.update(other.reasons)
+        self.faults += other.faults[: 100 - len(self.faults)]
+        self.losses += other.losses
+
+
+class Intake:
+    """Takes objects into one node."""
+
+    def __init__(self, node: Node) -> None:
+        """Take into `node`."""
+        self._node = node
+
+    def handling(self, source: str, handle_as: str = "") -> Handling:
+        """Give how unmarked objects of a source are handled.
+
+        Args:
+            source: "file", a user's or a peer's name.
+            handle_as: a TLP label that overrides the configuration.
+
+        Raises:
+            BadRequest: a label that is none.
+        """
+        rules = self._node.config.handling
+        given = handle_as or rules.sources.get(source, "")
+        try:
+            default = Tlp.parse(given or rules.default)
+            # An explicit word holds for definitions too, but never to widen less.
+            definitions = Tlp.parse(given or rules.definitions)
+        except ValueError as fault:
+            raise BadRequest(str(fault)) from fault
+
+        def handle(version: ObjectVersion) -> Tlp:
+            return (
+                min(default, definitions) if version.type in _DEFINITIONS else default
+            )
+
+        return handle
+
+    def batch(
+        self,
+        tx: Tx,
+        pieces: Iterable[Piece],
+        *,
+        source: str,
+        origin: str,
+        handling: Handling,
+        handle_as: str = "",
+        boxes: Sequence[int] = (),
+    ) -> tuple[Report, Admission]:
+        """Read, check and admit some pieces in the transaction `tx`.
+
+        Refused ones go to quarantine with their reason. Reading happens here, so callers
+        that want the store locked for a shorter time call `read` first.
+        """
+        versions, faults = self.read(pieces, origin)
+        return self.admit(
+            tx, versions, faults, source=source, origin=origin,
+            handling=handling, handle_as=handle_as, boxes=boxes,
+        )  # fmt: skip
+
+    def read(
+        self, pieces: Iterable[Piece], origin: str
+    ) -> tuple[list[ObjectVersion], list[Fault]]:
+        """Check pieces without touching the store."""
+        read = self._node.reader.read
+        derive = self._node.config.policy.granular == "derive"
+        versions: list[ObjectVersion] = []
+        faults: list[Fault] = []
+        for piece in pieces:
+            if piece.fault is not None or piece.raw is None:
+                faults.append(_fault(piece, piece.fault, origin))
+                continue
+            try:
+                version = read(piece.raw)
+            except Refused as refused:
+                faults.append(_fault(piece, refused, origin))
+                continue
+            versions.append(version)
+            if derive and version.granular_refs:
+                versions += self._node.reader.redact(
+                    version, self._node.config.node.identity
+                )
+        return versions, faults
+
+    def admit(
+        self,
+        tx: Tx,
+        versions: list[ObjectVersion],
+        faults: list[Fault],
+        *,
+        source: str,
+        origin: str,
+        handling: Handling,
+        handle_as: str = "",
+        boxes: Sequence[int] = (),
+    ) -> tuple[Report, Admission]:
+        """Admit checked versions and quarantine faults, in the transaction `tx`."""
+        node = self._node
+        admission = node.objects.admit(
+            tx, versions, source=source, handling=handling, boxes=boxes
+        )
+        faults = [*faults, *(_refusal(each, origin) for each in admission.refused)]
+        node.quarantine.hold(tx, source, faults, handle_as=handle_as, boxes=boxes)
+        report = Report(
+            new=len(admission.new),
+            held=len(admission.held),
+            refused=len(faults),
+            reasons=Counter(fault.rule for fault in faults),
+            faults=faults[:100],
+            stamps=(admission.first, admission.last),
+        )
+        return report, admission
+
+    def load(
+        self,
+        stream: BinaryIO,
+        *,
+        origin: str,
+        source: str = "file",
+        handle_as: str = "",
+        boxes: Sequence[int] = (),
+        progress: Callable[[Report], None] | None = None,
+    ) -> Report:
+        """Take in a stream of STIX: a bundle, objects, or NDJSON.
+
+        Args:
+            stream: bytes; memory stays within a window and one batch, whatever its size.
+            origin: what to call the stream in messages.
+            source: who brings it.
+            handle_as: TLP label for unmarked objects; empty: as configured.
+            boxes: numbers of box collections to put the objects into.
+            progress: called after each batch with the report so far.
+        """
+        limits = self._node.config.limits
+        pieces = iter_objects(
+            stream, limits=self._node.reader.limits, file_bytes=limits.file_bytes
+        )
+        return self.take(
+            pieces, origin=origin, source=source, handle_as=handle_as, boxes=boxes,
+            progress=progress,
+        )  # fmt: skip
+
+    def take(
+        self,
+        pieces: Iterable[Piece],
+        *,
+        origin: str,
+        source: str = "file",
+        handle_as: str = "",
+        boxes: Sequence[int] = (),
+        progress: Callable[[Report], None] | None = None,
+    ) -> Report:
+        """Take in pieces, a batch a transaction; the same as `load` from there on."""
+        handling = self.handling(source, handle_as)
+        total = Report()
+        with _uncollected():
+            for batch in _batches(pieces):
+                versions, faults = self.read(batch, origin)
+                report = self._admit_alone(
+                    versions, faults, source=source, origin=origin,
+                    handling=handling, handle_as=handle_as, boxes=boxes,
+                )  # fmt: skip
+                total.add(report)
+                if progress is not None:
+                    progress(total)
+        return total
+
+    def _admit_alone(
+        self, versions: list[ObjectVersion], faults: list[Fault], **how: Any
+    ) -> Report:
+        try:
+            with self._node.db.write() as tx:
+                return self.admit(tx, versions, faults, **how)[0]
+        except BaseException:
+            # What was remembered of a rolled-back transaction never came to be.
+            self._node.audiences.forget()
+            raise
+
+    def post(
+        self, caller: Caller, collection: Collection, body: bytes
+    ) -> dict[str, Any]:
+        """Take in a TAXII envelope for a caller, and give the status resource.
+
+        TAXII 2.1 §5.5: 202 whatever becomes of single objects; a duplicate is a success.
+
+        Raises:
+            Forbidden: this caller may not write there.
+            BadInput: the envelope is not one.
+        """
+        if caller.role == "reader" or not collection.writable_by(caller.party):
+            raise Forbidden(f"{caller.user} may not write to {collection.alias!r}.")
+        try:
+            raws = read_envelope(body).objects
+        except ValueError as fault:
+            raise BadInput(
+                f"The body is not a TAXII envelope: {fault}.",
+                mend='Expected {"objects": [...]} in UTF-8 (TAXII 2.1 §3.7).',
+            ) from fault
+        source = f"user:{caller.user}"
+        origin = f"POST to {collection.alias}"
+        pieces = [
+            Piece(raw=raw, fault=None, ordinal=place, offset=0, line=0)
+            for place, raw in enumerate(raws)
+        ]
+        versions, faults = self.read(pieces, origin)
+        status_id = str(uuid.uuid4())
+        try:
+            with self._node.db.write() as tx:
+                now = tx.clock.now()
+                _, admission = self.admit(
+                    tx, versions, faults, source=source, origin=origin,
+                    handling=self.handling(caller.party.name), boxes=(collection.number,),
+                )  # fmt: skip
+                refused = [
+                    *faults,
+                    *(_refusal(each, origin) for each in admission.refused),
+                ]
+                status = _status(status_id, now, len(raws), admission, refused)
+                tx.insert(
+                    tables.status,
+                    {
+                        "id": status_id,
+                        "party": caller.party_number,
+                        "at": now,
+                        "body": orjson.dumps(status),
+                    },
+                )
+                tx.run("DELETE FROM status WHERE at < :old", old=now - STATUS_KEPT)
+        except BaseException:
+            self._node.audiences.forget()
+            raise
+        return status
+
+    def status(self, caller: Caller, status_id: str) -> bytes:
+        """Give a status resource to the party that caused it.
+
+        Raises:
+            NotFound: there is none, any more, for this caller.
+        """
+        with self._node.db.read() as tx:
+            row = tx.row(
+                "SELECT party, body FROM status WHERE id = :id AND at >= :old",
+                id=status_id,
+                old=tx.clock.now() - STATUS_KEPT,
+            )
+        if row is None or row.party != caller.party_number:
+            raise NotFound(f"No status is named {status_id!r}.")
+        return bytes(row.body)
+
+    def retry(self, number: int) -> Report:
+        """Try a quarantined object again; when it is admitted it leaves quarantine.
+
+        Raises:
+            NotFound: nothing with this number is held.
+        """
+        node = self._node
+        with node.db.write() as tx:
+            held, body = node.quarantine.get(tx, number)
+            node.quarantine.drop(tx, number)
+            piece = Piece(raw=body, fault=None, ordinal=0, offset=0, line=0)
+            report, _ = self.batch(
+                tx,
+                [piece],
+                source=held.source,
+                origin=held.origin,
+                handling=self.handling(held.source, held.handle_as),
+                handle_as=held.handle_as,
+                boxes=held.boxes,
+            )
+        return report
+
+
+def _fault(piece: Piece, refused: Refused | None, origin: str) -> Fault:
+    where = f"{origin}, object {piece.ordinal + 1}"
+    if piece.line:
+        where += f", line {piece.line}"
+    if refused is None:
+        refused = Refused("empty", "", "nothing", "an object")
+    return Fault(
+        body=piece.raw or b"",
+        rule=refused.rule,
+        place=refused.place,
+        got=refused.got,
+        expected=refused.expected,
+        origin=where,
+        id=_id_in(piece.raw),
+    )
+
+
+def _id_in(raw: bytes | None) -> str:
+    """Find the id in a text that may be no JSON at all, to be shown."""
+    found = _ID.search(raw or b"")
+    return found[1].decode("ascii") if found else ""
+
+
+def _refusal(refusal: Refusal, origin: str) -> Fault:
+    return Fault(
+        body=refusal.version.body,
+        rule=refusal.rule,
+        place="",
+        got=refusal.got,
+        expected=refusal.expected,
+        origin=origin,
+        id=refusal.version.id,
+    )
+
+
+def _status(
+    status_id: str,
+    now: int,
+    total: int,
+    admission: Admission,
+    faults: list[Fault],
+) -> dict[str, Any]:
+    """Write a TAXII 2.1 §4.3.1 status resource; §2: no empty lists."""
+    successes = [
+        {"id": version.id, "version": version.version or taxii_text(now)}
+        for version in (*admission.new, *admission.held)
+    ]
+    failures = [
+        {
+            "id": fault.id or "unreadable--00000000-0000-4000-8000-000000000000",
+            "version": taxii_text(now),
+            "message": f"{fault.rule}: got {fault.got}, expected {fault.expected}"
+            + (f" at {fault.place}" if fault.place else ""),
+        }
+        for fault in faults
+    ]
+    status: dict[str, Any] = {
+        "id": status_id,
+        "status": "complete",
+        "request_timestamp": taxii_text(now),
+        "total_count": total,
+        # The same object twice in one envelope is a success both times.
+        "success_count": total - len(failures),
+        "failure_count": len(failures),
+        "pending_count": 0,
+    }
+    if successes:
+        status["successes"] = successes
+    if failures:
+        status["failures"] = failures
+    return status
+
+
+def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    batch: list[Piece] = []
+    for piece in pieces:
+        batch.append(piece)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Stop the cycle collector for the length of a bulk load.
+
+    What parsing makes has no cycles, and looking for them costs more than parsing.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

@@ -1,0 +1,303 @@
+"""The one way out: what a caller may have, and a record of what it got.
+
+Every door that hands objects to an outsider asks here. The page and its row in the
+release log are one transaction; people of the node's own organisation read without one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from serantau.errors import Forbidden, NotFound
+from serantau.node import Node
+from serantau.records.database import Tx
+from serantau.records.ledger import Released, pack, pack_run
+from serantau.records.registry import Caller, Collection
+from serantau.records.search import Found
+from serantau.records.views import Asked, Line, Page, View
+from serantau.rules.marking import in_words
+from serantau.rules.party import Party
+from serantau.rules.release import Verdict
+
+_VIEWS_KEPT = 256
+_SAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A collection as one caller meets it."""
+
+    collection: Collection
+    can_read: bool
+    can_write: bool
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of a dry run: a rule, what it does, to how many, and a few of them."""
+
+    released: bool
+    rule: str
+    got: str
+    expected: str
+    marking: str
+    count: int
+    samples: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Preview:
+    """What one party would get of what was asked about, and why not the rest."""
+
+    party: Party
+    rows: list[Row]
+
+    @property
+    def released(self) -> int:
+        """Count what would go."""
+        return sum(row.count for row in self.rows if row.released)
+
+    @property
+    def withheld(self) -> int:
+        """Count what would stay."""
+        return sum(row.count for row in self.rows if not row.released)
+
+
+class Share:
+    """Hands objects to callers, each exactly its own release."""
+
+    def __init__(self, node: Node) -> None:
+        """Share what `node` holds."""
+        self._node = node
+        self._kept: OrderedDict[tuple[int, int, int], View] = OrderedDict()
+
+    def offers(self, caller: Caller) -> list[Offer]:
+        """List the collections that a caller may know of, in a stable order."""
+        with self._node.db.read() as tx:
+            offers = [
+                self._offer(caller, each)
+                for each in self._node.registry.collections(tx)
+            ]
+        return [offer for offer in offers if offer.can_read or offer.can_write]
+
+    @staticmethod
+    def _offer(caller: Caller, collection: Collection) -> Offer:
+        can_write = caller.role != "reader" and collection.writable_by(caller.party)
+        return Offer(collection, collection.readable_by(caller.party), can_write)
+
+    def offer(self, caller: Caller, name: str) -> Offer:
+        """Give one collection, by id or alias.
+
+        Raises:
+            NotFound: there is none, or the caller may not know of it.
+        """
+        with self._node.db.read() as tx:
+            offer = self._offer(caller, self._node.registry.collection(tx, name))
+        if not (offer.can_read or offer.can_write):
+            raise NotFound(f"No collection is named {name!r}.")
+        return offer
+
+    def page(
+        self,
+        caller: Caller,
+        collection: Collection,
+        asked: Asked,
+        *,
+        way: str,
+        request: str = "",
+    ) -> Page:
+        """Read one page of bodies for a caller, and log it when it goes outside.
+
+        Args:
+            caller: who asks.
+            collection: one that the caller may read.
+            asked: the filters and the place.
+            way: the door it leaves by, such as "taxii".
+            request: the question as it was put, for the log.
+
+        Raises:
+            Forbidden: the collection's rights do not let this caller read.
+        """
+        with self._node.db.read() as tx:
+            epoch, view = self._view(tx, caller, collection)
+            page = self._node.views.page(tx, view, asked)
+            if page.count and not caller.own:
+                if page.objects:
+                    objects = sorted(orjson.loads(f"[{page.objects}]"))
+                    stamps = pack(objects)
+                else:
+                    stamps = pack_run(page.low, page.high)
+                self._log(
+                    tx, caller, collection, way, request, stamps,
+                    page.low, page.high, page.count, epoch,
+                )  # fmt: skip
+        return page
+
+    def lines(
+        self,
+        caller: Caller,
+        collection: Collection,
+        asked: Asked,
+        *,
+        way: str,
+        request: str = "",
+    ) -> tuple[list[Line], bool]:
+        """Read one page of a manifest, and say whether there is more; logged the same.
+
+        Raises:
+            Forbidden: the collection's rights do not let this caller read.
+        """
+        with self._node.db.read() as tx:
+            epoch, view = self._view(tx, caller, collection)
+            lines, more = self._node.views.lines(tx, view, asked)
+            if lines and not caller.own:
+                objects = sorted(line.object for line in lines)
+                self._log(
+                    tx, caller, collection, way, request, pack(objects),
+                    objects[0], objects[-1], len(objects), epoch,
+                )  # fmt: skip
+        return lines, more
+
+    def _view(self, tx: Tx, caller: Caller, collection: Collection) -> tuple[int, View]:
+        if not collection.readable_by(caller.party):
+            raise Forbidden(
+                f"{caller.user} may not read collection {collection.alias!r}."
+            )
+        epoch = tx.epoch()
+        key = (epoch, caller.party_number, collection.number)
+        view = self._kept.get(key)
+        if view is None:
+            saved = self._node.registry.saved(tx, collection)
+            view = self._node.views.view(tx, caller.party_number, saved)
+            self._kept[key] = view
+            while len(self._kept) > _VIEWS_KEPT:
+                self._kept.popitem(last=False)
+        return epoch, view
+
+    def _log(
+        self,
+        tx: Tx,
+        caller: Caller,
+        collection: Collection,
+        way: str,
+        request: str,
+        stamps: bytes,
+        low: int,
+        high: int,
+        count: int,
+        epoch: int,
+    ) -> None:
+        self._node.ledger.record(
+            tx,
+            party=caller.party_number,
+            actor=caller.user,
+            way=way,
+            collection=collection.number,
+            request=request,
+            stamps=stamps,
+            low=low,
+            high=high,
+            count=count,
+            epoch=epoch,
+        )
+
+    def news(self, caller: Caller, collection: Collection, after: int) -> bool:
+        """Say whether a caller's view holds anything newer than a stamp. Nothing leaves."""
+        with self._node.db.read() as tx:
+            _, view = self._view(tx, caller, collection)
+            return self._node.views.any_after(tx, view, after)
+
+    def preview(self, parties: Sequence[str] = (), query: str = "") -> list[Preview]:
+        """Work out who would get what, and why not the rest; nothing leaves.
+
+        Args:
+            parties: names; everyone but the node's own organisation when empty.
+            query: only what a search for this text finds; everything when empty.
+
+        Raises:
+            NotFound: a party is not in the registry.
+        """
+        node = self._node
+        with node.db.read() as tx:
+            known = node.registry.parties(tx)
+            chosen = [node.registry.party(tx, name) for name in parties] or [
+                (number, party)
+                for number, party in known.values()
+                if party.name != node.audiences.own
+            ]
+            if query:
+                found = node.search.find(tx, query, limit=10_000)
+                counts: dict[int, int] = {}
+                samples: dict[int, list[str]] = {}
+                for one in found:
+                    counts[one.marking_set] = counts.get(one.marking_set, 0) + 1
+                    held = samples.setdefault(one.marking_set, [])
+                    if len(held) < _SAMPLES:
+                        held.append(one.id)
+            else:
+                counts = node.audiences.counts(tx)
+                samples = {
+                    number: [
+                        row.id
+                        for row in tx.rows(
+                            "SELECT id FROM object WHERE slot = :slot "
+                            "ORDER BY added DESC LIMIT :most",
+                            slot=2 * number,
+                            most=_SAMPLES,
+                        )
+                    ]
+                    for number in counts
+                }
+            words = self._words(tx, counts)
+            return [
+                Preview(
+                    party,
+                    _rows(node.audiences.verdicts(tx, number), counts, samples, words),
+                )
+                for number, party in chosen
+            ]
+
+    def _words(self, tx: Tx, numbers: Sequence[int] | dict[int, int]) -> dict[int, str]:
+        known = self._node.audiences.known(tx)
+        sets = self._node.audiences.sets(tx)
+        return {number: in_words(sets[number], known) for number in numbers}
+
+    def who_got(self, found: Found) -> list[Released]:
+        """Tell every release of one object version, oldest first."""
+        with self._node.db.read() as tx:
+            return self._node.ledger.of_object(tx, found.added, found.marking_set)
+
+    def marking(self, found: Found) -> str:
+        """Say in words what a version is marked with, as this node handles it."""
+        with self._node.db.read() as tx:
+            return self._words(tx, [found.marking_set])[found.marking_set]
+
+
+def _rows(
+    verdicts: dict[int, Verdict],
+    counts: dict[int, int],
+    samples: dict[int, list[str]],
+    words: dict[int, str],
+) -> list[Row]:
+    rows = []
+    for number, count in counts.items():
+        verdict = verdicts.get(number)
+        if verdict is None:
+            # Fail closed: what was never judged is not released.
+            verdict = Verdict(False, "not-judged", "no verdict", "a verdict")
+        rows.append(
+            Row(
+                verdict.released,
+                verdict.rule,
+                verdict.got,
+                verdict.expected,
+                words[number],
+                count,
+                samples[number],
+            )
+        )
+    return sorted(rows, key=lambda row: (not row.released, -row.count))

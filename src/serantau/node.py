@@ -1,0 +1,137 @@
+"""A node, opened: its store and rules from one configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from serantau.clock import Clock, SystemClock
+from serantau.config import NodeConfig
+from serantau.errors import ConfigError
+from serantau.records.audiences import Audiences
+from serantau.records.database import Database
+from serantau.records.ledger import Ledger
+from serantau.records.migrations import current, head, migrate
+from serantau.records.objects import Objects
+from serantau.records.quarantine import Quarantine
+from serantau.records.registry import Registry
+from serantau.records.seal import Seal
+from serantau.records.search import Search
+from serantau.records.views import Views
+from serantau.rules.marking import Tlp
+from serantau.rules.party import Kind
+from serantau.rules.profile import Profile
+from serantau.rules.release import Policy
+from serantau.rules.stix import Limits, Reader
+from serantau.wire.profile import load_profile
+from serantau.wire.schemas import load_schemas
+
+SEAL_FILE = "seal.key"
+
+
+class Node:
+    """The rooms of one node, joined.
+
+    config, clock: as given. db: the store. audiences, objects, views, ledger, registry,
+    quarantine, search: the records. reader: checks STIX objects against this node's
+    limits. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, config: NodeConfig, clock: Clock | None = None) -> None:
+        """Open the node that `config` describes, and bring its tables up to date.
+
+        Raises:
+            ConfigError: the configuration is not that of a node.
+            StoreError: the database does not answer, or is of a newer program.
+        """
+        if not config.node.member:
+            raise ConfigError(
+                f"There is no node in {config.home}.",
+                mend="`serantau init` makes one; --home or SERANTAU_HOME names another.",
+            )
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.db = Database(
+            config.database_url, self.clock, cache_mb=config.store.cache_mb
+        )
+        try:
+            if current(self.db) != head():
+                migrate(self.db)
+        except BaseException:
+            self.db.close()
+            raise
+        self.audiences = Audiences(config.node.member, policy_of(config))
+        self.objects = Objects(self.audiences)
+        self.views = Views(self.audiences)
+        self.ledger = Ledger(self.audiences)
+        self.registry = Registry(self.audiences)
+        self.search = Search(self.audiences)
+        self.quarantine = Quarantine()
+        limits = config.limits
+        self.reader = Reader(
+            Limits(
+                object_bytes=limits.object_bytes,
+                object_depth=limits.object_depth,
+                object_items=limits.object_items,
+                pattern_bytes=limits.pattern_bytes,
+            ),
+            load_schemas(),
+        )
+
+    @property
+    def seal(self) -> Seal:
+        """Give the key that seals the secrets of peers in the store.
+
+        Raises:
+            ConfigError: the key's file is not there or is none.
+        """
+        path = self.config.keys / SEAL_FILE
+        try:
+            return Seal(path.read_bytes().strip())
+        except (OSError, ValueError) as fault:
+            raise ConfigError(
+                f"{path} cannot be used: {fault}.",
+                mend="Restore the folder keys/ from a backup; peers' secrets need it.",
+            ) from fault
+
+    @property
+    def profile(self) -> Profile:
+        """Give the federation's profile that the configuration names."""
+        return load_profile(self.config.node.profile)
+
+    @property
+    def home(self) -> Path:
+        """Give the node's data directory."""
+        return self.config.home
+
+    def close(self) -> None:
+        """Close the store."""
+        self.db.close()
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def policy_of(config: NodeConfig) -> Policy:
+    """Turn the configuration's policy into the one that release judges by.
+
+    Raises:
+        ConfigError: a kind of party or a TLP level that is none.
+    """
+    try:
+        ceilings = {
+            Kind(kind): Tlp.parse(level)
+            for kind, level in config.policy.ceilings.items()
+        }
+        granular = "derive" if config.policy.granular == "derive" else "withhold"
+        return Policy(granular=granular, ceilings=ceilings)
+    except ValueError as fault:
+        raise ConfigError(f"policy.ceilings: {fault}") from fault

@@ -1,0 +1,379 @@
+"""Who may see what: marking sets stored once, a verdict for each party and set.
+
+Release costs a handful of verdicts, whatever the number of objects. When verdicts change,
+what narrows leaves a party's view at once; what widens is entered into it anew with
+stamps of its own, so that no cursor has passed it by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from serantau.records import tables
+from serantau.records.database import Tx
+from serantau.rules.marking import Marking, MarkingSet, Tlp, read_marking
+from serantau.rules.party import Circle, Kind, Party
+from serantau.rules.release import Policy, Verdict, judge
+
+_VERDICT = ("party", "marking_set", "released", "since", "rule", "got", "expected")
+_SLOTS = "(:last, :superseded)"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change of policy does to one party and marking set."""
+
+    party: Party
+    marking_set: int
+    before: Verdict | None
+    after: Verdict
+    objects: int
+
+
+class Audiences:
+    """Marking sets, verdicts and views of the parties of one node."""
+
+    def __init__(self, own: str, policy: Policy) -> None:
+        """Judge as the party named `own` under `policy`."""
+        self.own = own
+        self.policy = policy
+        self._sets: dict[MarkingSet, int] = {}
+        self._words: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """Drop what is remembered of the store, after a transaction was rolled back."""
+        self._sets.clear()
+        self._words.clear()
+
+    def words(self, tx: Tx, texts: Iterable[str]) -> dict[str, int]:
+        """Give the numbers of small repeated texts; new ones are numbered."""
+        wanted = set(texts)
+        found = {text: self._words[text] for text in wanted if text in self._words}
+        missing = sorted(wanted - found.keys())
+        if missing:
+            have = {
+                row.text: int(row.n)
+                for row in tx.rows(
+                    "SELECT n, text FROM word WHERE " + tx.among("text", "texts"),
+                    texts=tx.array(missing),
+                )
+            }
+            for text in missing:
+                if text not in have:
+                    have[text] = tx.insert(tables.word, {"text": text})
+            self._words.update(have)
+            found.update(have)
+        return found
+
+    def scope(self, tx: Tx, collection: int, party: int) -> int:
+        """Give the number of the entries of a collection for a party (0: everyone)."""
+        number = tx.value(
+            "SELECT n FROM scope WHERE collection = :collection AND party = :party",
+            collection=collection,
+            party=party,
+        )
+        if number is not None:
+            return int(number)
+        return tx.insert(tables.scope, {"collection": collection, "party": party})
+
+    def set_number(self, tx: Tx, marking_set: MarkingSet) -> int:
+        """Give the number of a marking set; a new one is judged for every party."""
+        number = self._sets.get(marking_set)
+        if number is not None:
+            return number
+        key = marking_set.key()
+        found = tx.value("SELECT n FROM marking_set WHERE key = :key", key=key)
+        if found is None:
+            found = tx.insert(tables.marking_set, {"key": key})
+            self._judge_new(tx, int(found), marking_set)
+        self._sets[marking_set] = int(found)
+        return int(found)
+
+    def joined_number(self, tx: Tx, one: int, other: int) -> int:
+        """Give the number of two sets joined; it is never wider than either."""
+        joined = self.set_of(tx, one).joined(self.set_of(tx, other))
+        since = {
+            int(row.party): int(row.since)
+            for row in tx.rows(
+                "SELECT party, max(since) AS since FROM verdict "
+                "WHERE marking_set IN (:one, :other) GROUP BY party",
+                one=one,
+                other=other,
+            )
+        }
+        known = tx.value("SELECT n FROM marking_set WHERE key = :key", key=joined.key())
+        number = self.set_number(tx, joined)
+        if known is None:
+            for party, at in since.items():
+                tx.run(
+                    "UPDATE verdict SET since = :at "
+                    "WHERE party = :party AND marking_set = :number",
+                    at=at,
+                    party=party,
+                    number=number,
+                )
+        return number
+
+    @staticmethod
+    def set_of(tx: Tx, number: int) -> MarkingSet:
+        """Give a marking set by its number."""
+        key = tx.value("SELECT key FROM marking_set WHERE n = :number", number=number)
+        return MarkingSet.from_key(str(key))
+
+    @staticmethod
+    def known(tx: Tx) -> dict[str, Marking]:
+        """Give every marking that a definition in this store explains, by id."""
+        found: dict[str, Marking] = {}
+        for row in tx.rows(
+            "SELECT o.id, o.body FROM object o JOIN word w ON w.n = o.type "
+            "WHERE w.text = 'marking-definition' ORDER BY o.modified"
+        ):
+            found[row.id] = read_marking(orjson.loads(bytes(row.body)))
+        return found
+
+    @staticmethod
+    def parties(tx: Tx) -> dict[int, Party]:
+        """Give every party by its number."""
+        return {
+            int(row.n): Party(
+                name=row.name,
+                kind=Kind(row.kind),
+                title=row.title,
+                identity=row.identity,
+                client_of=row.client_of,
+                need_to_know=bool(row.need_to_know),
+                blocked=bool(row.blocked),
+                ceiling=Tlp.parse(row.ceiling) if row.ceiling else None,
+                until=row.until,
+            )
+            for row in tx.rows("SELECT * FROM party ORDER BY n")
+        }
+
+    @staticmethod
+    def circles(tx: Tx) -> dict[str, Circle]:
+        """Give every circle of this node by its opaque id."""
+        return {
+            row.id: Circle(row.id, row.name, frozenset(orjson.loads(row.members)))
+            for row in tx.rows("SELECT id, name, members FROM circle")
+        }
+
+    @staticmethod
+    def sets(tx: Tx) -> dict[int, MarkingSet]:
+        """Give every marking set by its number."""
+        return {
+            int(row.n): MarkingSet.from_key(row.key)
+            for row in tx.rows("SELECT n, key FROM marking_set ORDER BY n")
+        }
+
+    def verdicts(self, tx: Tx, party: int) -> dict[int, Verdict]:
+        """Give what was decided for one party, by marking set."""
+        return {
+            int(row.marking_set): Verdict(
+                bool(row.released), row.rule, row.got, row.expected
+            )
+            for row in tx.rows(
+                "SELECT marking_set, released, rule, got, expected FROM verdict "
+                "WHERE party = :party",
+                party=party,
+            )
+        }
+
+    def changes(
+        self,
+        tx: Tx,
+        *,
+        parties: Mapping[int, Party] | None = None,
+        circles: Mapping[str, Circle] | None = None,
+        policy: Policy | None = None,
+    ) -> list[tuple[int, Change]]:
+        """Work out what judging anew would change, without changing it.
+
+        Args:
+            tx: any transaction.
+            parties: judge these instead of those in the store.
+            circles: the same for circles.
+            policy: the same for the node's policy.
+
+        Returns:
+            Pairs of party number and change, where the verdict would not be the same.
+        """
+        known = self.known(tx)
+        sets = self.sets(tx)
+        circles = self.circles(tx) if circles is None else circles
+        counts: dict[int, int] | None = None
+        found: list[tuple[int, Change]] = []
+        for number, party in (self.parties(tx) if parties is None else parties).items():
+            held = self.verdicts(tx, number)
+            for place, marking_set in sets.items():
+                after = judge(
+                    marking_set,
+                    known,
+                    party,
+                    own=self.own,
+                    policy=policy or self.policy,
+                    circles=circles,
+                )
+                before = held.get(place)
+                if before == after:
+                    continue
+                if counts is None:
+                    counts = self.counts(tx)
+                change = Change(party, place, before, after, counts.get(place, 0))
+                found.append((number, change))
+        return found
+
+    @staticmethod
+    def counts(tx: Tx) -> dict[int, int]:
+        """Count the newest versions of objects by marking set."""
+        return {
+            int(row.slot) // 2: int(row.held)
+            for row in tx.rows(
+                "SELECT slot, count(*) AS held FROM object WHERE slot % 2 = 0 GROUP BY slot"
+            )
+        }
+
+    def refresh(self, tx: Tx) -> list[tuple[int, Change]]:
+        """Judge everything anew and carry out what changes, in this transaction.
+
+        To be called after parties, circles, marking definitions or policy changed.
+        """
+        found = self.changes(tx)
+        for number, change in found:
+            self._apply(tx, number, change)
+        if found:
+            tx.run("UPDATE stamp SET epoch = epoch + 1")
+        return found
+
+    def admit_party(self, tx: Tx, number: int) -> None:
+        """Judge every marking set for a new party: it sees all history it may have."""
+        known, circles = self.known(tx), self.circles(tx)
+        party = self.parties(tx)[number]
+        rows = []
+        for place, marking_set in self.sets(tx).items():
+            verdict = judge(
+                marking_set,
+                known,
+                party,
+                own=self.own,
+                policy=self.policy,
+                circles=circles,
+            )
+            rows.append(_row(number, place, verdict, 0))
+        tx.insert_many(tables.verdict, _VERDICT, rows)
+        tx.run("UPDATE stamp SET epoch = epoch + 1")
+
+    def _judge_new(self, tx: Tx, number: int, marking_set: MarkingSet) -> None:
+        known, circles = self.known(tx), self.circles(tx)
+        rows = [
+            _row(
+                place,
+                number,
+                judge(
+                    marking_set,
+                    known,
+                    party,
+                    own=self.own,
+                    policy=self.policy,
+                    circles=circles,
+                ),
+                0,
+            )
+            for place, party in self.parties(tx).items()
+        ]
+        tx.insert_many(tables.verdict, _VERDICT, rows)
+        tx.run("UPDATE stamp SET epoch = epoch + 1")
+
+    def _apply(self, tx: Tx, party: int, change: Change) -> None:
+        number = change.marking_set
+        released = change.before is not None and change.before.released
+        if released and change.after.released:
+            tx.run(
+                "UPDATE verdict SET rule = :rule, got = :got, expected = :expected "
+                "WHERE party = :party AND marking_set = :number",
+                rule=change.after.rule,
+                got=change.after.got,
+                expected=change.after.expected,
+                party=party,
+                number=number,
+            )
+            return
+        slots = {"last": 2 * number, "superseded": 2 * number + 1}
+        # Whether it widens or narrows, entries made for an earlier widening are void.
+        tx.run(
+            "DELETE FROM entry WHERE scope IN "
+            "(SELECT n FROM scope WHERE party = :party) AND slot IN " + _SLOTS,
+            party=party,
+            **slots,
+        )
+        tx.run(
+            "DELETE FROM verdict WHERE party = :party AND marking_set = :number",
+            party=party,
+            number=number,
+        )
+        since = 0
+        if change.after.released:
+            since = int(tx.value("SELECT last FROM stamp"))
+            self._reenter(tx, party, slots)
+        tx.insert_many(
+            tables.verdict, _VERDICT, [_row(party, number, change.after, since)]
+        )
+
+    def _reenter(self, tx: Tx, party: int, slots: Mapping[str, int]) -> None:
+        """Enter everything of a marking set anew into one party's views."""
+        sources = [
+            (0, "SELECT added, slot, type, added AS object FROM object WHERE slot")
+        ]
+        sources += [
+            (
+                int(row.collection),
+                "SELECT added, slot, type, object FROM entry "
+                f"WHERE scope = {int(row.n)} AND slot",
+            )
+            for row in tx.rows("SELECT n, collection FROM scope WHERE party = 0")
+        ]
+        for collection, source in sources:
+            count = int(
+                tx.value(f"SELECT count(*) FROM ({source} IN {_SLOTS}) AS s", **slots)
+            )
+            if not count:
+                continue
+            first = tx.stamps(count)
+            tx.run(
+                "INSERT INTO entry (added, scope, slot, type, object) "
+                "SELECT :before + row_number() OVER (ORDER BY added), :scope, slot, type, "
+                f"object FROM ({source} IN {_SLOTS}) AS s",
+                before=first - 1,
+                scope=self.scope(tx, collection, party),
+                **slots,
+            )
+
+    def grant(self, tx: Tx, party: int) -> tuple[str, str]:
+        """Give what a party may see now as JSON text, and its digest.
+
+        The JSON maps each released marking set's key to rule, got and expected.
+        """
+        sets = {row.n: row.key for row in tx.rows("SELECT n, key FROM marking_set")}
+        content = orjson.dumps(
+            {
+                sets[number]: [verdict.rule, verdict.got, verdict.expected]
+                for number, verdict in sorted(self.verdicts(tx, party).items())
+                if verdict.released
+            }
+        )
+        return content.decode(), hashlib.sha256(content).hexdigest()
+
+
+def _row(party: int, number: int, verdict: Verdict, since: int) -> tuple[object, ...]:
+    return (
+        party,
+        number,
+        verdict.released,
+        since,
+        verdict.rule,
+        verdict.got,
+        verdict.expected,
+    )

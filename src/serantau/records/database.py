@@ -1,0 +1,302 @@
+"""The engine, the transaction, and every difference between SQLite and PostgreSQL.
+
+Readers never wait. Writers of the store take turns: `Database.write` holds the one row of
+`stamp` until it commits, so stamps grow in commit order also with several processes.
+Rows of the schema `ledger` may be written inside a read, since with SQLite they live in
+a file of their own and with PostgreSQL only rows are locked.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from serantau.clock import Clock
+from serantau.errors import Busy, ConfigError, StoreError
+from serantau.records import tables
+
+_PAGE_BYTES = 16_384
+_BUSY_SECONDS = 60.0
+_RETRY_SECONDS = 0.002
+
+
+class Tx:
+    """One transaction: statements by name, and the stamps that it may give out."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        """Wrap an open `connection`; `Database` makes these."""
+        self.connection = connection
+        self.clock = clock
+        self.lite = connection.dialect.name == "sqlite"
+
+    def _text(self, sql: str) -> sa.TextClause:
+        found = _TEXTS.get(sql)
+        if found is None:
+            if len(_TEXTS) > _TEXTS_KEPT:
+                _TEXTS.clear()
+            found = _TEXTS[sql] = sa.text(sql)
+        return found
+
+    def rows(self, sql: str, /, **values: Any) -> list[Any]:
+        """Run a query and give all of its rows."""
+        return list(self.connection.execute(self._text(sql), values).fetchall())
+
+    def row(self, sql: str, /, **values: Any) -> Any:
+        """Run a query and give its first row, or None."""
+        return self.connection.execute(self._text(sql), values).fetchone()
+
+    def value(self, sql: str, /, **values: Any) -> Any:
+        """Run a query and give the first column of its first row, or None."""
+        row = self.row(sql, **values)
+        return None if row is None else row[0]
+
+    def run(self, sql: str, /, **values: Any) -> int:
+        """Run a statement and give the number of rows it touched."""
+        return self.connection.execute(self._text(sql), values).rowcount
+
+    def stream(self, sql: str, /, size: int = 1000, **values: Any) -> Iterator[Any]:
+        """Run a query and give its rows without holding them all."""
+        options = {"stream_results": True, "yield_per": size}
+        yield from self.connection.execute(
+            self._text(sql), values, execution_options=options
+        )
+
+    def insert(self, table: sa.Table, values: Mapping[str, Any]) -> int:
+        """Insert one row and give its number."""
+        result = self.connection.execute(sa.insert(table).values(**values))
+        key = result.inserted_primary_key
+        return int(key[0]) if key and isinstance(key[0], int) else 0
+
+    def insert_many(
+        self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Insert many rows as fast as the database can; none may be there already."""
+        if not rows:
+            return
+        name = f"{table.schema}.{table.name}" if table.schema else table.name
+        names = ", ".join(f'"{column}"' for column in columns)
+        if self.lite:
+            marks = ", ".join("?" * len(columns))
+            sql = f"INSERT INTO {name} ({names}) VALUES ({marks})"
+            self.connection.exec_driver_sql(sql, list(rows))
+            return
+        driver = self.connection.connection.driver_connection
+        assert driver is not None  # noqa: S101 - a Connection in use always has one
+        with (
+            driver.cursor() as cursor,
+            cursor.copy(f"COPY {name} ({names}) FROM STDIN (FORMAT BINARY)") as copy,
+        ):
+            copy.set_types([_postgres_type(table.c[column]) for column in columns])
+            for row in rows:
+                copy.write_row(row)
+
+    def insert_new(
+        self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Insert many rows of a table that is all key; those already there stay."""
+        if not rows:
+            return
+        names = ", ".join(columns)
+        if self.lite:
+            marks = ", ".join("?" * len(columns))
+            sql = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({marks})"
+            self.connection.exec_driver_sql(sql, list(rows))
+            return
+        fields = ", ".join(f"%s::{_postgres_type(table.c[name])}[]" for name in columns)
+        sql = f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({fields}) ON CONFLICT DO NOTHING"  # noqa: E501 - names are ours
+        self.connection.exec_driver_sql(sql, tuple(map(list, zip(*rows, strict=True))))
+
+    def insert_texts(self, texts: Sequence[tuple[int, str]]) -> None:
+        """Insert what text search looks through: (stamp, folded text)."""
+        if self.lite and texts:
+            # The full-text table numbers its rows itself and keeps no text, only its
+            # trigrams; what was found is compared with the object's body.
+            self.connection.exec_driver_sql(
+                "INSERT INTO object_text (rowid, text) VALUES (?, ?)", list(texts)
+            )
+        elif texts:
+            self.insert_many(tables.object_text, ("added", "text"), texts)
+
+    def among(self, column: str, name: str) -> str:
+        """Give SQL for "column is one of the list bound as `name`" (see `array`)."""
+        if self.lite:
+            return f"{column} IN (SELECT value FROM json_each(:{name}))"
+        return f"{column} = ANY(:{name})"
+
+    def array(self, values: Iterable[int | str]) -> Any:
+        """Give a list as `among` wants it bound."""
+        listed = list(values)
+        return orjson.dumps(listed).decode() if self.lite else listed
+
+    def stamps(self, count: int) -> int:
+        """Give out `count` stamps that follow each other, and return the first.
+
+        Only inside `Database.write`. A stamp is the present instant, or one more than
+        the newest given out when the clock stands or goes back.
+        """
+        last = self.value("SELECT last FROM stamp")
+        first = max(int(last) + 1, self.clock.now())
+        self.run("UPDATE stamp SET last = :last", last=first + count - 1)
+        return first
+
+    def epoch(self) -> int:
+        """Give the number that grows whenever what some party may see changes."""
+        return int(self.value("SELECT epoch FROM stamp"))
+
+
+_TEXTS: dict[str, sa.TextClause] = {}
+_TEXTS_KEPT = 2000
+
+
+def _postgres_type(column: sa.Column[Any]) -> str:
+    kind = column.type
+    if isinstance(kind, sa.LargeBinary):
+        return "bytea"
+    if isinstance(kind, sa.Boolean):
+        return "bool"
+    if isinstance(kind, sa.Text):
+        return "text"
+    if isinstance(kind, sa.SmallInteger):
+        return "int2"
+    return "int8" if isinstance(kind, sa.BigInteger) else "int4"
+
+
+class Database:
+    """One store: `read` and `write` give transactions; `upgrade` makes its tables."""
+
+    def __init__(self, url: str, clock: Clock, *, cache_mb: int = 32) -> None:
+        """Open the store at the SQLAlchemy `url` (sqlite or postgresql+psycopg).
+
+        Raises:
+            ConfigError: another kind of database, or a URL that is none.
+        """
+        try:
+            self.url: URL = make_url(url)
+        except sa.exc.ArgumentError as fault:
+            raise ConfigError(f"store.url {url!r} is not a database URL") from fault
+        self.clock = clock
+        self.lite = self.url.get_backend_name() == "sqlite"
+        if not self.lite and self.url.drivername != "postgresql+psycopg":
+            raise ConfigError(
+                f"store.url names {self.url.drivername!r}, "
+                "expected sqlite or postgresql+psycopg"
+            )
+        self._cache_kib = cache_mb * 1024
+        self.engine: Engine = self._open()
+
+    def _open(self) -> Engine:
+        if not self.lite:
+            return sa.create_engine(self.url, pool_pre_ping=True, pool_size=8)
+        if not self.url.database:
+            raise ConfigError("store.url must name a file: the log needs one beside it")
+        engine = sa.create_engine(
+            self.url, connect_args={"check_same_thread": False, "timeout": 0}
+        )
+        sa.event.listen(engine, "connect", self._prepare_sqlite)
+        # SQLAlchemy recipe: the driver's own BEGIN is off, ours says which kind.
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @property
+    def ledger_path(self) -> Path | None:
+        """Give the file of the release log, when there is one (SQLite)."""
+        if not self.lite:
+            return None
+        path = Path(str(self.url.database))
+        return path.with_name(f"{path.stem}-ledger.db")
+
+    def _prepare_sqlite(self, connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        # timeout=0 above lets `_patiently` wait in small fair steps instead of the
+        # library's steps of up to 100 ms; plain statements still wait here.
+        connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+        connection.execute("ATTACH DATABASE ? AS ledger", (str(self.ledger_path),))
+        for schema in ("main", tables.LEDGER):
+            connection.execute(f"PRAGMA {schema}.page_size = {_PAGE_BYTES}")
+            connection.execute(f"PRAGMA {schema}.journal_mode = WAL")
+            connection.execute(f"PRAGMA {schema}.synchronous = FULL")
+            connection.execute(f"PRAGMA {schema}.journal_size_limit = 67108864")
+        connection.execute(f"PRAGMA main.cache_size = -{self._cache_kib}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Open a transaction on one state of the store; it may write to the ledger.
+
+        Raises:
+            Busy, StoreError: the database did not answer.
+        """
+        with self._translated(), self.engine.connect() as connection:
+            with connection.begin():
+                yield Tx(connection, self.clock)
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """Open a transaction that may change the store; writers take turns.
+
+        Raises:
+            Busy: another writer held the store for more than a minute.
+            StoreError: the database did not answer.
+        """
+        with self._translated(), self.engine.connect() as connection:
+            if self.lite:
+                connection = connection.execution_options(serantau_write=True)
+                with connection.begin():
+                    yield Tx(connection, self.clock)
+                return
+            with connection.begin():
+                connection.exec_driver_sql("SELECT last FROM stamp FOR UPDATE")
+                yield Tx(connection, self.clock)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as fault:
+            if "locked" in str(fault.orig):
+                raise Busy(
+                    f"{self.url.database} is held by another process.",
+                    mend="Wait for it to end, or see who has it open.",
+                ) from fault
+            raise StoreError(
+                f"{self.shown}: {str(fault.orig).strip()}",
+                mend="`serantau doctor` tells more.",
+            ) from fault
+
+    @property
+    def shown(self) -> str:
+        """Give the store's address without any password."""
+        return self.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if not connection.get_execution_options().get("serantau_write"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except sa.exc.OperationalError as fault:
+            if "locked" not in str(fault.orig) or time.monotonic() > give_up:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
+        finally:
+            connection.exec_driver_sql(
+                f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}"
+            )

@@ -1,0 +1,224 @@
+"""The release log: one row for each page that went to an outsider.
+
+A row is written in the transaction that read the page. It names the party, the way, the
+verdicts in force (`grant`), and exactly which object versions were on the page: their
+stamps, as runs. A page of a thousand neighbours takes a few bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from serantau.records.audiences import Audiences
+from serantau.records.database import Tx
+
+_SPANS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """One release as it is told: when (instant), to whom, by which way, how many.
+
+    rule, got, expected: the verdict under which the object asked about went; empty
+    when the question was not about one object.
+    """
+
+    number: int
+    at: int
+    party: str
+    actor: str
+    way: str
+    collection: str
+    count: int
+    request: str
+    rule: str = ""
+    got: str = ""
+    expected: str = ""
+
+
+def pack(stamps: Iterable[int]) -> bytes:
+    """Write ascending stamps as runs: (gap, length - 1) pairs of LEB128 numbers."""
+    packed = bytearray()
+    end = 0
+    start = length = -1
+    for stamp in stamps:
+        if length > 0 and stamp == start + length:
+            length += 1
+            continue
+        if length > 0:
+            _number(packed, start - end)
+            _number(packed, length - 1)
+            end = start + length
+        start, length = stamp, 1
+    if length > 0:
+        _number(packed, start - end)
+        _number(packed, length - 1)
+    return bytes(packed)
+
+
+def pack_run(low: int, high: int) -> bytes:
+    """Write the unbroken run of stamps from `low` to `high`."""
+    packed = bytearray()
+    _number(packed, low)
+    _number(packed, high - low)
+    return bytes(packed)
+
+
+def _number(packed: bytearray, number: int) -> None:
+    while number > 0x7F:
+        packed.append(number & 0x7F | 0x80)
+        number >>= 7
+    packed.append(number)
+
+
+def unpack(packed: bytes) -> Iterator[tuple[int, int]]:
+    """Read runs back, as (first, last) stamps."""
+    numbers: list[int] = []
+    number = shift = 0
+    for byte in packed:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            number = shift = 0
+    end = 0
+    for gap, more in zip(numbers[::2], numbers[1::2], strict=True):
+        first = end + gap
+        end = first + more + 1
+        yield first, end - 1
+
+
+class Ledger:
+    """Writes and answers from the release log."""
+
+    def __init__(self, audiences: Audiences) -> None:
+        """Name the verdicts in force as `audiences` keeps them."""
+        self._audiences = audiences
+        self._grants: dict[int, tuple[int, int]] = {}
+
+    def record(
+        self,
+        tx: Tx,
+        *,
+        party: int,
+        actor: str,
+        way: str,
+        collection: int,
+        request: str,
+        stamps: bytes,
+        low: int,
+        high: int,
+        count: int,
+        epoch: int,
+    ) -> None:
+        """Write one row. `stamps` as `pack` gives them; `low`, `high` their bounds."""
+        tx.run(
+            "INSERT INTO ledger.release (at, party, actor, way, collection, grant_view, "
+            "request, count, span, low, high, stamps) VALUES (:at, :party, :actor, :way, "
+            ":collection, :granted, :request, :count, :span, :low, :high, :stamps)",
+            at=tx.clock.now(),
+            party=party,
+            actor=actor,
+            way=way,
+            collection=collection,
+            granted=self._grant(tx, party, epoch),
+            request=request,
+            count=count,
+            span=(high - low).bit_length(),
+            low=low,
+            high=high,
+            stamps=stamps,
+        )
+
+    def _grant(self, tx: Tx, party: int, epoch: int) -> int:
+        held = self._grants.get(party)
+        if held is not None and held[0] == epoch:
+            return held[1]
+        content, digest = self._audiences.grant(tx, party)
+        find = (
+            "SELECT n FROM ledger.grant_view WHERE party = :party AND digest = :digest"
+        )
+        number = tx.value(find, party=party, digest=digest)
+        if number is None:
+            tx.run(
+                "INSERT INTO ledger.grant_view (party, digest, at, content) "
+                "VALUES (:party, :digest, :at, :content) ON CONFLICT DO NOTHING",
+                party=party,
+                digest=digest,
+                at=tx.clock.now(),
+                content=content,
+            )
+            number = tx.value(find, party=party, digest=digest)
+            # Not remembered: the row is there for good only after the commit.
+            return int(number)
+        self._grants[party] = (epoch, int(number))
+        return int(number)
+
+    def of_object(self, tx: Tx, stamp: int, marking_set: int) -> list[Released]:
+        """Tell every release of the object version with this stamp, oldest first."""
+        key = tx.value("SELECT key FROM marking_set WHERE n = :n", n=marking_set)
+        found = []
+        # A row covers the stamp only when low is at most 2^span below it: one short
+        # range of the index for each span.
+        for span in range(_SPANS):
+            for row in tx.rows(
+                _TOLD + "WHERE r.span = :span AND r.low BETWEEN :floor AND :stamp "
+                "AND r.high >= :stamp",
+                span=span,
+                floor=max(stamp - (1 << span), 0),
+                stamp=stamp,
+            ):
+                runs = unpack(bytes(row.stamps))
+                if any(first <= stamp <= last for first, last in runs):
+                    found.append(_told(row, key))
+        return sorted(found, key=lambda released: released.number)
+
+    def of_party(
+        self, tx: Tx, party: int, *, since: int = 0, limit: int = 1000
+    ) -> list[Released]:
+        """Tell what went to one party from an instant on, oldest first."""
+        rows = tx.rows(
+            _TOLD
+            + "WHERE r.party = :party AND r.at >= :since ORDER BY r.at LIMIT :limit",
+            party=party,
+            since=since,
+            limit=limit,
+        )
+        return [_told(row, None) for row in rows]
+
+    @staticmethod
+    def stamps_of(tx: Tx, number: int) -> list[tuple[int, int]]:
+        """Give the runs of object stamps that one row released."""
+        row = tx.row("SELECT stamps FROM ledger.release WHERE n = :n", n=number)
+        return list(unpack(bytes(row.stamps))) if row is not None else []
+
+
+_TOLD = (
+    "SELECT r.n, r.at, p.name AS party, r.actor, r.way, coalesce(c.alias, '') AS collection, "
+    "r.count, r.request, r.stamps, g.content FROM ledger.release r "
+    "LEFT JOIN party p ON p.n = r.party LEFT JOIN collection c ON c.n = r.collection "
+    "LEFT JOIN ledger.grant_view g ON g.n = r.grant_view "
+)
+
+
+def _told(row: Any, key: str | None) -> Released:
+    rule, got, expected = "", "", ""
+    if key is not None:
+        rule, got, expected = orjson.loads(row.content).get(key, ("", "", ""))
+    return Released(
+        number=row.n,
+        at=row.at,
+        party=row.party or "(a party since removed)",
+        actor=row.actor,
+        way=row.way,
+        collection=row.collection,
+        count=row.count,
+        request=row.request,
+        rule=rule,
+        got=got,
+        expected=expected,
+    )

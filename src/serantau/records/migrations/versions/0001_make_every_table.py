@@ -1,0 +1,368 @@
+"""Make every table."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Make the store and its ledger."""
+    lite = op.get_bind().dialect.name == "sqlite"
+    if not lite:
+        op.execute("CREATE SCHEMA IF NOT EXISTS ledger")
+    _make_tables()
+    op.execute("INSERT INTO stamp (n, last, epoch) VALUES (1, 0, 1)")
+    if lite:
+        op.execute(
+            "CREATE VIRTUAL TABLE object_text USING fts5(text, content='', "
+            "tokenize='trigram case_sensitive 1', detail='none')"
+        )
+        return
+    op.create_table(
+        "object_text",
+        sa.Column("added", sa.BigInteger(), primary_key=True, autoincrement=False),
+        sa.Column("text", sa.Text(), nullable=False),
+    )
+    # Without the extension search still works, by reading all texts in turn.
+    available = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
+    if op.get_bind().exec_driver_sql(available).first():
+        op.execute("SAVEPOINT trigrams")
+        try:
+            op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+            op.execute(
+                "CREATE INDEX ix_object_text_text ON object_text "
+                "USING gin (text gin_trgm_ops)"
+            )
+        except sa.exc.DBAPIError:
+            op.execute("ROLLBACK TO SAVEPOINT trigrams")
+
+
+def downgrade() -> None:
+    """Drop everything."""
+    op.execute("DROP TABLE object_text")
+    _drop_tables()
+    if op.get_bind().dialect.name != "sqlite":
+        op.execute("DROP SCHEMA ledger")
+
+
+def _make_tables() -> None:
+    op.create_table(
+        "circle",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("members", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_circle")),
+        sa.UniqueConstraint("name", name=op.f("uq_circle_name")),
+    )
+    op.create_table(
+        "collection",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("alias", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("box", sa.Boolean(), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("access", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_collection")),
+        sa.UniqueConstraint("alias", name=op.f("uq_collection_alias")),
+        sa.UniqueConstraint("id", name=op.f("uq_collection_id")),
+    )
+    op.create_table(
+        "cursor",
+        sa.Column("peer", sa.Integer(), nullable=False),
+        sa.Column("collection", sa.Text(), nullable=False),
+        sa.Column("added_after", sa.Text(), nullable=False),
+        sa.Column("pulled", sa.BigInteger(), nullable=False),
+        sa.Column("held", sa.BigInteger(), nullable=False),
+        sa.Column("refused", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("peer", "collection", name=op.f("pk_cursor")),
+    )
+    op.create_table(
+        "edge",
+        sa.Column("source", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Integer(), nullable=False),
+        sa.Column("target", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "kind", "target", name=op.f("pk_edge")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_edge_target_kind_source"),
+        "edge",
+        ["target", "kind", "source"],
+        unique=False,
+    )
+    op.create_table(
+        "entry",
+        sa.Column("added", _NUMBER, autoincrement=False, nullable=False),
+        sa.Column("scope", sa.Integer(), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("type", sa.Integer(), nullable=False),
+        sa.Column("object", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("added", name=op.f("pk_entry")),
+    )
+    op.create_index(op.f("ix_entry_object"), "entry", ["object"], unique=False)
+    op.create_index(
+        op.f("ix_entry_scope_slot_added"),
+        "entry",
+        ["scope", "slot", "added"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_entry_scope_slot_type_added"),
+        "entry",
+        ["scope", "slot", "type", "added"],
+        unique=False,
+    )
+    op.create_table(
+        "grant_view",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_grant_view")),
+        sa.UniqueConstraint("party", "digest", name=op.f("uq_grant_view_party_digest")),
+        schema="ledger",
+    )
+    op.create_table(
+        "release",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("way", sa.Text(), nullable=False),
+        sa.Column("collection", sa.Integer(), nullable=False),
+        sa.Column("grant_view", sa.Integer(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("span", sa.SmallInteger(), nullable=False),
+        sa.Column("low", sa.BigInteger(), nullable=False),
+        sa.Column("high", sa.BigInteger(), nullable=False),
+        sa.Column("stamps", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_release")),
+        schema="ledger",
+    )
+    op.create_index(
+        op.f("ix_release_party_at"),
+        "release",
+        ["party", "at"],
+        unique=False,
+        schema="ledger",
+    )
+    op.create_index(
+        op.f("ix_release_span_low"),
+        "release",
+        ["span", "low"],
+        unique=False,
+        schema="ledger",
+    )
+    op.create_table(
+        "marking_set",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_marking_set")),
+        sa.UniqueConstraint("key", name=op.f("uq_marking_set_key")),
+    )
+    op.create_table(
+        "meta",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_meta")),
+    )
+    op.create_table(
+        "object",
+        sa.Column("added", _NUMBER, autoincrement=False, nullable=False),
+        sa.Column("key", sa.BigInteger(), nullable=False),
+        sa.Column("modified", sa.BigInteger(), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("type", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("own_set", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("added", name=op.f("pk_object")),
+        sa.UniqueConstraint("key", "modified", name=op.f("uq_object_key_modified")),
+    )
+    op.create_index(
+        op.f("ix_object_modified_added"), "object", ["modified", "added"], unique=False
+    )
+    op.create_index(
+        op.f("ix_object_slot_added"), "object", ["slot", "added"], unique=False
+    )
+    op.create_index(
+        op.f("ix_object_slot_type_added"),
+        "object",
+        ["slot", "type", "added"],
+        unique=False,
+    )
+    op.create_table(
+        "party",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column("client_of", sa.Text(), nullable=False),
+        sa.Column("need_to_know", sa.Boolean(), nullable=False),
+        sa.Column("blocked", sa.Boolean(), nullable=False),
+        sa.Column("ceiling", sa.Text(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_party")),
+        sa.UniqueConstraint("name", name=op.f("uq_party_name")),
+    )
+    op.create_table(
+        "peer",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("collection", sa.Text(), nullable=False),
+        sa.Column("user_name", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("certificate", sa.Text(), nullable=False),
+        sa.Column("handle_as", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_peer")),
+        sa.UniqueConstraint("name", name=op.f("uq_peer_name")),
+    )
+    op.create_table(
+        "quarantine",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=False),
+        sa.Column("got", sa.Text(), nullable=False),
+        sa.Column("expected", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("handle_as", sa.Text(), nullable=False),
+        sa.Column("collections", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_quarantine")),
+        sa.UniqueConstraint(
+            "source", "digest", name=op.f("uq_quarantine_source_digest")
+        ),
+    )
+    op.create_table(
+        "scope",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("collection", sa.Integer(), nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_scope")),
+        sa.UniqueConstraint(
+            "collection", "party", name=op.f("uq_scope_collection_party")
+        ),
+    )
+    op.create_table(
+        "stamp",
+        sa.Column("n", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_stamp")),
+    )
+    op.create_table(
+        "status",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_status")),
+    )
+    op.create_index(op.f("ix_status_at"), "status", ["at"], unique=False)
+    op.create_table(
+        "token",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("user_account", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_token")),
+        sa.UniqueConstraint("digest", name=op.f("uq_token_digest")),
+    )
+    op.create_index(
+        op.f("ix_token_user_account"), "token", ["user_account"], unique=False
+    )
+    op.create_table(
+        "user_account",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("password", sa.Text(), nullable=False),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_user_account")),
+        sa.UniqueConstraint("name", name=op.f("uq_user_account_name")),
+    )
+    op.create_table(
+        "value",
+        sa.Column("digest", sa.BigInteger(), nullable=False),
+        sa.Column("object", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", "object", name=op.f("pk_value")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "verdict",
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("marking_set", sa.Integer(), nullable=False),
+        sa.Column("released", sa.Boolean(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("got", sa.Text(), nullable=False),
+        sa.Column("expected", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("party", "marking_set", name=op.f("pk_verdict")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "word",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_word")),
+        sa.UniqueConstraint("text", name=op.f("uq_word_text")),
+    )
+
+
+def _drop_tables() -> None:
+    op.drop_table("word")
+    op.drop_table("verdict")
+    op.drop_table("value")
+    op.drop_table("user_account")
+    op.drop_index(op.f("ix_token_user_account"), table_name="token")
+    op.drop_table("token")
+    op.drop_index(op.f("ix_status_at"), table_name="status")
+    op.drop_table("status")
+    op.drop_table("stamp")
+    op.drop_table("scope")
+    op.drop_table("quarantine")
+    op.drop_table("peer")
+    op.drop_table("party")
+    op.drop_index(op.f("ix_object_slot_type_added"), table_name="object")
+    op.drop_index(op.f("ix_object_slot_added"), table_name="object")
+    op.drop_index(op.f("ix_object_modified_added"), table_name="object")
+    op.drop_table("object")
+    op.drop_table("meta")
+    op.drop_table("marking_set")
+    op.drop_index(op.f("ix_release_span_low"), table_name="release", schema="ledger")
+    op.drop_index(op.f("ix_release_party_at"), table_name="release", schema="ledger")
+    op.drop_table("release", schema="ledger")
+    op.drop_table("grant_view", schema="ledger")
+    op.drop_index(op.f("ix_entry_scope_slot_type_added"), table_name="entry")
+    op.drop_index(op.f("ix_entry_scope_slot_added"), table_name="entry")
+    op.drop_index(op.f("ix_entry_object"), table_name="entry")
+    op.drop_table("entry")
+    op.drop_index(op.f("ix_edge_target_kind_source"), table_name="edge")
+    op.drop_table("edge")
+    op.drop_table("cursor")
+    op.drop_table("collection")
+    op.drop_table("circle")

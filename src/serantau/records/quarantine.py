@@ -1,0 +1,151 @@
+"""What was refused is kept, with the reason, until someone retries or drops it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from serantau.errors import NotFound
+from serantau.records.database import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something refused: its bytes, and the finding.
+
+    origin: where it stood, such as "feed.json object 17". rule, place (a JSON pointer),
+    got, expected: the finding. id: the STIX id, when it could be read.
+    """
+
+    body: bytes
+    rule: str
+    place: str
+    got: str
+    expected: str
+    origin: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A row of the quarantine, as it is shown and retried."""
+
+    number: int
+    at: int
+    source: str
+    origin: str
+    id: str
+    rule: str
+    place: str
+    got: str
+    expected: str
+    handle_as: str
+    boxes: tuple[int, ...]
+    size: int
+
+
+_COLUMNS = (
+    "n, at, source, origin, id, rule, place, got, expected, handle_as, collections, "
+    "length(body) AS size"
+)
+
+
+class Quarantine:
+    """The rows of things refused."""
+
+    def hold(
+        self,
+        tx: Tx,
+        source: str,
+        faults: Iterable[Fault],
+        *,
+        handle_as: str = "",
+        boxes: Sequence[int] = (),
+    ) -> int:
+        """Keep what was refused; the same bytes from the same source are kept once."""
+        kept = 0
+        for fault in faults:
+            kept += tx.run(
+                "INSERT INTO quarantine (at, source, origin, id, rule, place, got, expected, "
+                "digest, handle_as, collections, body) VALUES (:at, :source, :origin, :id, "
+                ":rule, :place, :got, :expected, :digest, :handle_as, :boxes, :body) "
+                "ON CONFLICT (source, digest) DO NOTHING",
+                at=tx.clock.now(),
+                source=source,
+                origin=_clean(fault.origin),
+                id=_clean(fault.id),
+                rule=fault.rule,
+                place=_clean(fault.place),
+                got=_clean(fault.got),
+                expected=_clean(fault.expected),
+                digest=hashlib.sha256(fault.body).hexdigest(),
+                handle_as=handle_as,
+                boxes=orjson.dumps(list(boxes)).decode(),
+                body=fault.body,
+            )
+        return kept
+
+    def count(self, tx: Tx) -> int:
+        """Count what is held."""
+        return int(tx.value("SELECT count(*) FROM quarantine"))
+
+    def list(
+        self, tx: Tx, *, after: int = 0, limit: int = 100, source: str = ""
+    ) -> list[Held]:
+        """List what is held, oldest first."""
+        rows = tx.rows(
+            f"SELECT {_COLUMNS} FROM quarantine WHERE n > :after "
+            "AND (:source = '' OR source = :source) ORDER BY n LIMIT :limit",
+            after=after,
+            limit=limit,
+            source=source,
+        )
+        return [_held(row) for row in rows]
+
+    def get(self, tx: Tx, number: int) -> tuple[Held, bytes]:
+        """Give one row and its bytes.
+
+        Raises:
+            NotFound: nothing with this number is held.
+        """
+        row = tx.row(
+            f"SELECT {_COLUMNS}, body FROM quarantine WHERE n = :number",
+            number=number,
+        )
+        if row is None:
+            raise NotFound(
+                f"Nothing numbered {number} is in quarantine.",
+                mend="`serantau quarantine list` shows what is.",
+            )
+        return _held(row), bytes(row.body)
+
+    def drop(self, tx: Tx, number: int) -> None:
+        """Forget one row for good."""
+        if not tx.run("DELETE FROM quarantine WHERE n = :number", number=number):
+            raise NotFound(f"Nothing numbered {number} is in quarantine.")
+
+
+def _clean(text: str) -> str:
+    """PostgreSQL takes no NUL in text, and a finding may quote a hostile one."""
+    return text.replace("\x00", "\\u0000").encode("utf-8", "replace").decode()[:2000]
+
+
+def _held(row: Any) -> Held:
+    return Held(
+        number=row.n,
+        at=row.at,
+        source=row.source,
+        origin=row.origin,
+        id=row.id,
+        rule=row.rule,
+        place=row.place,
+        got=row.got,
+        expected=row.expected,
+        handle_as=row.handle_as,
+        boxes=tuple(orjson.loads(row.collections)),
+        size=row.size,
+    )

@@ -1,0 +1,318 @@
+"""Every table in one place.
+
+Instants are BIGINT microseconds. Small repeated texts (object types, kinds of values and
+edges, sources) stand once in `word`. Ids of objects join by `key`, a 64-bit digest of the
+id's text (`rules.stix.id_key`), so that rows are narrow and an edge can name an object
+that is not here yet. The release log lives in the schema `ledger`: with SQLite this is
+an attached file, so that serving a page never waits for someone who is loading objects.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+LEDGER = "ledger"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers its rows itself only when the key is exactly INTEGER.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _numbered() -> Column[int]:
+    return Column("n", _Number, primary_key=True, autoincrement=True)
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# One row. `last` is the newest stamp given out; `epoch` grows whenever what some party
+# may see changes, so that whoever remembers a view knows when to look again.
+stamp = Table(
+    "stamp",
+    metadata,
+    Column("n", SmallInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+word = Table(
+    "word", metadata, _numbered(), Column("text", Text, nullable=False, unique=True)
+)
+
+marking_set = Table(
+    "marking_set",
+    metadata,
+    _numbered(),
+    Column("key", Text, nullable=False, unique=True),
+)
+
+# An object version. `added` is its stamp: unique, growing in commit order. `slot` is
+# 2 * marking_set for the newest version of an object and one more for superseded ones,
+# so that one index answers both "the last versions" and "all versions" of a marking set.
+object_ = Table(
+    "object",
+    metadata,
+    Column("added", _Number, primary_key=True, autoincrement=False),
+    Column("key", BigInteger, nullable=False),
+    Column("modified", BigInteger, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("type", Integer, nullable=False),
+    Column("source", Integer, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("own_set", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("key", "modified"),
+    Index(None, "slot", "added"),
+    Index(None, "slot", "type", "added"),
+    Index(None, "modified", "added"),
+)
+
+# PostgreSQL only; with SQLite it is a full-text table of trigrams without the text.
+object_text = Table(
+    "object_text",
+    MetaData(),
+    Column("added", BigInteger, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+)
+
+# A second way into a view: membership of a box collection, or an older object that a
+# party may see from now on. It has a stamp of its own, so that no cursor passes it by.
+entry = Table(
+    "entry",
+    metadata,
+    Column("added", _Number, primary_key=True, autoincrement=False),
+    Column("scope", Integer, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("type", Integer, nullable=False),
+    Column("object", BigInteger, nullable=False),
+    Index(None, "scope", "slot", "added"),
+    Index(None, "scope", "slot", "type", "added"),
+    Index(None, "object"),
+)
+
+# Whose entries: those of a collection (party 0), or those of one party in a collection.
+# Collection 0 is the whole store.
+scope = Table(
+    "scope",
+    metadata,
+    _numbered(),
+    Column("collection", Integer, nullable=False),
+    Column("party", Integer, nullable=False),
+    UniqueConstraint("collection", "party"),
+)
+
+edge = Table(
+    "edge",
+    metadata,
+    Column("source", BigInteger, primary_key=True),
+    Column("kind", Integer, primary_key=True),
+    Column("target", BigInteger, primary_key=True),
+    Index(None, "target", "kind", "source"),
+    sqlite_with_rowid=False,
+)
+
+# What an object is about: the 64-bit digest of "kind:normalised value".
+value = Table(
+    "value",
+    metadata,
+    Column("digest", BigInteger, primary_key=True),
+    Column("object", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# `box`: holds what was put into it; otherwise a saved query over the whole store.
+# `query`, `access`: JSON, as records.collections describes them.
+collection = Table(
+    "collection",
+    metadata,
+    _numbered(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("alias", Text, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("box", Boolean, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("access", Text, nullable=False),
+)
+
+party = Table(
+    "party",
+    metadata,
+    _numbered(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("client_of", Text, nullable=False),
+    Column("need_to_know", Boolean, nullable=False),
+    Column("blocked", Boolean, nullable=False),
+    Column("ceiling", Text, nullable=False),
+    Column("until", BigInteger),
+)
+
+circle = Table(
+    "circle",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("members", Text, nullable=False),
+)
+
+# May this party have what is marked so? `since`: stamps up to it are in its view only by
+# entries of its own; 0 where it could see them from the start.
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("party", Integer, primary_key=True),
+    Column("marking_set", Integer, primary_key=True),
+    Column("released", Boolean, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("got", Text, nullable=False),
+    Column("expected", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+user = Table(
+    "user_account",
+    metadata,
+    _numbered(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("party", Integer, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+token = Table(
+    "token",
+    metadata,
+    _numbered(),
+    Column("user_account", Integer, nullable=False, index=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("label", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+)
+
+# A node or server that this one pulls from. `secret` is sealed with the node's own key.
+peer = Table(
+    "peer",
+    metadata,
+    _numbered(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("url", Text, nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("handle_as", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+# How far a pull from one collection of a peer has come.
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("peer", Integer, primary_key=True),
+    Column("collection", Text, primary_key=True),
+    Column("added_after", Text, nullable=False),
+    Column("pulled", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("fault", Text, nullable=False),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _numbered(),
+    Column("at", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("got", Text, nullable=False),
+    Column("expected", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("handle_as", Text, nullable=False),
+    Column("collections", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("source", "digest"),
+)
+
+# TAXII 2.1 §4.3: the status of a POST, kept for at least a day.
+status = Table(
+    "status",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("party", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# What a party's view consisted of, for as long as it did: JSON of marking set ->
+# rule, got, expected. A release names the one it was served under.
+grant = Table(
+    "grant_view",
+    metadata,
+    _numbered(),
+    Column("party", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
+    UniqueConstraint("party", "digest"),
+    schema=LEDGER,
+)
+
+# One row a page that went out. `stamps` are the runs of object stamps on it (see
+# records.ledger), between `low` and `high`; `span` is the number of bits of
+# high - low, by which the rows that may cover a stamp are found with one index.
+release = Table(
+    "release",
+    metadata,
+    _numbered(),
+    Column("at", BigInteger, nullable=False),
+    Column("party", Integer, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("collection", Integer, nullable=False),
+    Column("grant_view", Integer, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("span", SmallInteger, nullable=False),
+    Column("low", BigInteger, nullable=False),
+    Column("high", BigInteger, nullable=False),
+    Column("stamps", LargeBinary, nullable=False),
+    Index(None, "span", "low"),
+    Index(None, "party", "at"),
+    schema=LEDGER,
+)

@@ -1,0 +1,345 @@
+"""What one party sees of one collection, a page at a time.
+
+A view is a handful of streams: the rows of a marking set, in the store, in a box, or
+entered anew for this party. Each is one range of an index, ordered by stamp; SQL merges
+them and stops at the page's end. So a page costs the same at any depth and size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from serantau.records.audiences import Audiences
+from serantau.records.database import Tx
+from serantau.rules.stix import id_key
+
+# SQLite compiles at most 500 SELECTs into one compound; the merge nests beyond this.
+_MERGE_WIDTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller asks of a collection; fields are ANDed, their members ORed.
+
+    after: only stamps greater than this. limit: objects on the page. types, ids: STIX
+    types and ids, all when empty. last, first, all_versions: which versions. at: these
+    versions, as instants. Times are microseconds since the epoch.
+    """
+
+    after: int = -1
+    limit: int = 1000
+    types: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    last: bool = True
+    first: bool = False
+    all_versions: bool = False
+    at: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Rows of one marking set: in the store (scope 0) or among a scope's entries."""
+
+    scope: int
+    marking_set: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one party may see of one collection, at one epoch."""
+
+    streams: tuple[Stream, ...]
+    types: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page. `first`, `last`: stamps in this view; 0 when the page is empty.
+
+    bodies: the objects' JSON, joined by commas. objects: the objects' own stamps as
+    text, "" when they are the unbroken run from `low` to `high`.
+    """
+
+    bodies: bytes
+    count: int
+    first: int
+    last: int
+    low: int
+    high: int
+    objects: str
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One version on a page of a manifest: its id, stamp in this view, and version."""
+
+    id: str
+    added: int
+    version: str
+    object: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A collection's query: these types only, and marking sets of these numbers only.
+
+    `box` is the collection's number when it holds only what was put into it, else 0.
+    """
+
+    box: int = 0
+    types: tuple[str, ...] = ()
+    marking_sets: frozenset[int] | None = None
+
+
+class Views:
+    """Reads views of the store. Only `desk.share` hands what it reads to outsiders."""
+
+    def __init__(self, audiences: Audiences) -> None:
+        """Read under the verdicts that `audiences` keeps."""
+        self._audiences = audiences
+
+    def view(self, tx: Tx, party: int, saved: Saved) -> View:
+        """Work out what `party` (its number) sees of a collection now."""
+        rows = [
+            (int(row.marking_set), int(row.since))
+            for row in tx.rows(
+                "SELECT marking_set, since FROM verdict "
+                "WHERE party = :party AND released ORDER BY marking_set",
+                party=party,
+            )
+            if saved.marking_sets is None or row.marking_set in saved.marking_sets
+        ]
+        scopes = {
+            int(row.party): int(row.n)
+            for row in tx.rows(
+                "SELECT n, party FROM scope WHERE collection = :box AND party IN (0, :party)",
+                box=saved.box,
+                party=party,
+            )
+        }
+        base = scopes.get(0, -1) if saved.box else 0
+        streams = [Stream(base, number, since) for number, since in rows if base >= 0]
+        if party in scopes and party:
+            streams += [
+                Stream(scopes[party], number, 0) for number, since in rows if since
+            ]
+        types: tuple[int, ...] = ()
+        if saved.types:
+            types = self._type_numbers(tx, saved.types) or (-1,)
+        return View(tuple(streams), types)
+
+    def _type_numbers(self, tx: Tx, types: Iterable[str]) -> tuple[int, ...]:
+        return tuple(
+            int(row.n)
+            for row in tx.rows(
+                "SELECT n FROM word WHERE " + tx.among("text", "texts") + " ORDER BY n",
+                texts=tx.array(types),
+            )
+        )
+
+    def page(self, tx: Tx, view: View, asked: Asked) -> Page:
+        """Read one page of bodies."""
+        merged, values = self._merge(tx, view, asked)
+        if merged is None:
+            return _EMPTY
+        row = tx.row(_page_sql(merged, tx.lite), **values)
+        if not row.count:
+            return _EMPTY
+        return Page(
+            bodies=bytes(row.bodies),
+            count=int(row.count),
+            first=int(row.first),
+            last=int(row.last),
+            low=int(row.low),
+            high=int(row.high),
+            objects=row.objects or "",
+            more=int(row.found) > asked.limit,
+        )
+
+    def lines(self, tx: Tx, view: View, asked: Asked) -> tuple[list[Line], bool]:
+        """Read one page of a manifest, and say whether there is more."""
+        merged, values = self._merge(tx, view, asked)
+        if merged is None:
+            return [], False
+        rows = tx.rows(
+            f"SELECT m.added, m.object, o.id, o.version FROM ({merged}) AS m "
+            "JOIN object o ON o.added = m.object ORDER BY m.added",
+            **values,
+        )
+        found = [
+            Line(row.id, int(row.added), row.version, int(row.object)) for row in rows
+        ]
+        return found[: asked.limit], len(found) > asked.limit
+
+    def any_after(self, tx: Tx, view: View, after: int) -> bool:
+        """Say whether anything in the view has a stamp greater than `after`."""
+        merged, values = self._merge(
+            tx, view, Asked(after=after, limit=0, all_versions=True)
+        )
+        return merged is not None and tx.row(merged, **values) is not None
+
+    def _merge(
+        self, tx: Tx, view: View, asked: Asked
+    ) -> tuple[str | None, dict[str, object]]:
+        """Write the SQL that merges a view's streams, and the values it wants bound."""
+        types = view.types
+        if asked.types:
+            wanted = self._type_numbers(tx, asked.types)
+            types = tuple(n for n in wanted if not types or n in types)
+            if not types:
+                return None, {}
+        if not view.streams:
+            return None, {}
+        values: dict[str, object] = {"after": asked.after, "limit": asked.limit + 1}
+        if asked.ids:
+            values["keys"] = tx.array({id_key(text) for text in asked.ids})
+        shape = _Shape(
+            lite=tx.lite,
+            types=types,
+            by_id=tx.among("o.key", "keys") if asked.ids else "",
+            last=asked.last and not asked.all_versions,
+            first=asked.first and not asked.all_versions,
+            all_versions=asked.all_versions,
+            at=() if asked.all_versions else asked.at,
+        )
+        return _merged(view.streams, shape), values
+
+
+_EMPTY = Page(b"", 0, 0, 0, 0, 0, "", more=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The part of a question that its SQL depends on."""
+
+    lite: bool
+    types: tuple[int, ...]
+    by_id: str
+    last: bool
+    first: bool
+    all_versions: bool
+    at: tuple[int, ...]
+
+
+@lru_cache(maxsize=512)
+def _merged(streams: tuple[Stream, ...], shape: _Shape) -> str:
+    branches = [
+        branch for stream in streams for branch in _branches(stream, streams, shape)
+    ]
+    while len(branches) > _MERGE_WIDTH:
+        branches = [
+            f"SELECT * FROM ({_union(branches[start : start + _MERGE_WIDTH])}) AS b"
+            for start in range(0, len(branches), _MERGE_WIDTH)
+        ]
+    return _union(branches)
+
+
+def _union(branches: Sequence[str]) -> str:
+    return " UNION ALL ".join(branches) + " ORDER BY 1 LIMIT :limit"
+
+
+def _branches(stream: Stream, streams: tuple[Stream, ...], shape: _Shape) -> list[str]:
+    """Write one SELECT for each index range that a stream needs.
+
+    A leading `+` keeps a condition from choosing the index, so that ids are found by key
+    and instants by `modified`.
+    """
+    if stream.scope:
+        source, stamp = "entry e", "e.added"
+        own = f"e.scope = {stream.scope} AND "
+        slot, kind = "e.slot", "e.type"
+        joined = " JOIN object o ON o.added = e.object"
+    else:
+        source, stamp, own, slot, kind, joined = (
+            "object o",
+            "o.added",
+            "",
+            "o.slot",
+            "o.type",
+            "",
+        )
+    floor = f"{stamp} > {_floor(stream.since, shape.lite)}"
+    only_last = shape.last and not (shape.first or shape.at)
+    slots = [2 * stream.marking_set] + (
+        [] if only_last else [2 * stream.marking_set + 1]
+    )
+    chosen = _versions(shape, streams)
+    columns = f"{stamp} AS added, {'e.object' if stream.scope else 'o.added'} AS object"
+    if shape.by_id:
+        some_types = f" AND +{kind} IN ({_list(shape.types)})" if shape.types else ""
+        return [
+            f"SELECT {columns} FROM {source}{joined} WHERE {shape.by_id} AND {own}"
+            f"+{slot} IN ({_list(slots)}) AND +{floor}{some_types}{chosen}"
+        ]
+    if shape.at and not (shape.last or shape.first) and not stream.scope:
+        some_types = f" AND +{kind} IN ({_list(shape.types)})" if shape.types else ""
+        return [
+            f"SELECT {columns} FROM {source} WHERE o.modified = {instant} AND {floor} "
+            f"AND +{slot} IN ({_list(slots)}){some_types}"
+            for instant in shape.at
+        ] + [
+            # An unversioned object's version is its stamp.
+            f"SELECT {columns} FROM {source} WHERE o.added IN ({_list(shape.at)}) "
+            f"AND +o.modified = 0 AND +{floor} AND +{slot} IN ({_list(slots)}){some_types}"
+        ]
+    needs_object = joined if chosen and stream.scope else ""
+    return [
+        f"SELECT {columns} FROM {source}{needs_object} WHERE {own}{slot} = {number}"
+        + (f" AND {kind} = {one}" if one is not None else "")
+        + f" AND {floor}{chosen}"
+        for number in slots
+        for one in (shape.types or (None,))
+    ]
+
+
+def _floor(since: int, lite: bool) -> str:
+    if not since:
+        return ":after"
+    return f"{'max' if lite else 'greatest'}(:after, {since})"
+
+
+def _versions(shape: _Shape, streams: tuple[Stream, ...]) -> str:
+    """Write the condition that picks versions, where the slot does not say it."""
+    if shape.all_versions or (shape.last and not (shape.first or shape.at)):
+        return ""
+    either = []
+    if shape.last:
+        either.append("o.slot % 2 = 0")
+    if shape.first:
+        seen = sorted({2 * s.marking_set + odd for s in streams for odd in (0, 1)})
+        either.append(
+            "NOT EXISTS (SELECT 1 FROM object p WHERE p.key = o.key AND "
+            f"p.modified < o.modified AND p.slot IN ({_list(seen)}))"
+        )
+    if shape.at:
+        either.append(f"o.modified IN ({_list(shape.at)})")
+        either.append(f"(o.modified = 0 AND o.added IN ({_list(shape.at)}))")
+    return f" AND ({' OR '.join(either)})"
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ", ".join(str(int(number)) for number in numbers)
+
+
+@lru_cache(maxsize=512)
+def _page_sql(merged: str, lite: bool) -> str:
+    if lite:
+        bodies = "CAST(group_concat(body, ',') AS BLOB)"
+        objects = "(SELECT group_concat(object) FROM p)"
+    else:
+        bodies = "string_agg(body, ','::bytea ORDER BY added)"
+        objects = "(SELECT string_agg(object::text, ',') FROM p)"
+    return (
+        f"WITH m AS MATERIALIZED ({merged}), p AS MATERIALIZED "
+        "(SELECT added, object FROM m ORDER BY added LIMIT :limit - 1) "
+        "SELECT count(*) AS count, min(added) AS first, max(added) AS last, "
+        "min(object) AS low, max(object) AS high, (SELECT count(*) FROM m) AS found, "
+        f"{bodies} AS bodies, CASE WHEN max(object) - min(object) + 1 <> count(*) "
+        f"THEN {objects} END AS objects "
+        "FROM (SELECT p.added, p.object, o.body FROM p "
+        "JOIN object o ON o.added = p.object ORDER BY p.added) AS q"
+    )
