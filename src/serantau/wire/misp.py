@@ -8,21 +8,22 @@ needs and a one-off export does not:
   content);
 - TLP and PAP tags and narrow distributions become markings of every object they reach;
 - each attribute is looked for in what came out. One that is not there, which misp-stix
-  can do silently, is kept as an `x-misp-attribute` object, and said.
+  can do silently, is kept as an `x-misp-attribute` object, and said;
+- what the node's own check would refuse is taken out, and kept in that form as well.
 """
 
 from __future__ import annotations
 
-import functools
-import logging
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from serantau.wire.misp_event import Fate, Prepared, events, prepare
+from serantau.rules.refusal import Refused
+from serantau.rules.stix import Reader
+from serantau.wire.misp_event import Fate, events, prepare
 from serantau.wire.misp_objects import Finishing
+from serantau.wire.misp_parser import parse
 
 __all__ = ["Converted", "Fate", "events", "to_stix"]
 
@@ -46,69 +47,44 @@ class Converted:
         return [fate for fate in self.fates if fate.outcome != "converted"]
 
 
-def to_stix(event: dict[str, Any]) -> Converted:
+def to_stix(event: dict[str, Any], reader: Reader | None = None) -> Converted:
     """Make STIX 2.1 objects of a MISP event.
 
-    Nothing is thrown for what is wrong inside the event; it is in the fates.
+    Nothing is thrown for what is wrong inside the event; it is in the fates. With a
+    `reader`, every object is one that it admits.
 
     Raises:
         BadInput: the event has no time at all.
     """
-    prepared = prepare(event)
-    made, complaints = _parse(prepared)
-    finishing = Finishing(prepared, made, complaints)
-    objects = finishing.run()
+    refused: dict[str, str] = {}
+    while True:
+        prepared = prepare(event)
+        made, complaints = parse(prepared)
+        finishing = Finishing(prepared, made, complaints, refused)
+        objects = [orjson.dumps(one) for one in finishing.run()]
+        found = _refusals(objects, reader) if reader else {}
+        origins = {new: old for old, new in finishing.names.items()}
+        before = len(refused)
+        refused.update({origins.get(new, new): said for new, said in found.items()})
+        # Each round takes out more; at the latest with nothing left it is over.
+        if len(refused) == before:
+            break
+    gone = set(found)
     return Converted(
         uuid=prepared.uuid,
         info=prepared.event["info"],
-        objects=[orjson.dumps(one) for one in objects],
+        objects=[one for one in objects if orjson.loads(one)["id"] not in gone]
+        if gone
+        else objects,
         fates=finishing.fates(),
     )
 
 
-@functools.cache
-def _parser_class() -> Any:
-    """Import misp-stix: half a second, and quiet."""
-    with warnings.catch_warnings():
-        # `six` in its tree is loaded by the old import protocol; nothing of ours.
-        warnings.filterwarnings("ignore", r"_SixMetaPathImporter", ImportWarning)
-        from misp_stix_converter import MISPtoSTIX21Parser
-    # What pymisp logs it also hands to the parser's errors, which become fates.
-    logging.getLogger("pymisp").setLevel(logging.CRITICAL)
-    return MISPtoSTIX21Parser
-
-
-def _parse(prepared: Prepared) -> tuple[list[dict[str, Any]], list[str]]:
-    """Run misp-stix; where it gives up on an event, again without the galaxies.
-
-    When it gives up altogether nothing is made, and every attribute is kept by us.
-    """
-    whole = prepared.event
-    complaints: list[str] = []
-    for event in (whole, _without_galaxies(whole)):
-        parser = _parser_class()()
+def _refusals(objects: list[bytes], reader: Reader) -> dict[str, str]:
+    found = {}
+    for raw in objects:
         try:
-            parser.parse_misp_event(event)
-            # A property that cannot be written fails only here, for the whole event.
-            made = [_plain(one) for one in parser.stix_objects]
-        except Exception as fault:  # misp-stix raises whatever its libraries raise
-            complaints.append(f"{type(fault).__name__}: {fault}"[:300])
-            continue
-        for texts in parser.errors.values():
-            complaints.extend(str(text) for text in texts)
-        return made, complaints
-    return [], complaints
-
-
-def _plain(one: Any) -> dict[str, Any]:
-    text = one.serialize() if hasattr(one, "serialize") else orjson.dumps(one)
-    plain: dict[str, Any] = orjson.loads(text)
-    return plain
-
-
-def _without_galaxies(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_galaxies(v) for k, v in value.items() if k != "Galaxy"}
-    if isinstance(value, list):
-        return [_without_galaxies(one) for one in value]
-    return value
+            reader.read(raw)
+        except Refused as refusal:
+            found[orjson.loads(raw)["id"]] = str(refusal)
+    return found

@@ -218,13 +218,14 @@ def _day(value: Any) -> int | None:
         return None
 
 
-def _moment(value: Any) -> int | None:
-    """Read `first_seen` or `last_seen`: RFC 3339, with or without an offset."""
+def read_moment(value: Any) -> int | None:
+    """Read a time as MISP writes it: RFC 3339, or `+0000`, or without an offset."""
     if not isinstance(value, str):
         return None
-    for text in (value, f"{value}Z"):
+    text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", value.replace(" ", "T", 1))
+    for whole in (text, f"{text}Z"):
         try:
-            return instant(text.replace(" ", "T", 1))
+            return instant(whole)
         except ValueError:
             continue
     return None
@@ -500,7 +501,7 @@ class _Preparing:
         for key in ("first_seen", "last_seen"):
             if one.get(key) in (None, ""):
                 continue
-            read = _moment(one[key])
+            read = read_moment(one[key])
             if read is None:
                 part.notes.append(f"its {key} is {one[key]!r}, expected RFC 3339")
             else:
@@ -508,9 +509,8 @@ class _Preparing:
         if times.get("first_seen", 0) > times.get("last_seen", 1 << 62):
             part.notes.append("its first_seen is after its last_seen: both are left")
             return
-        for key in times:
-            text = str(one[key]).replace(" ", "T", 1)
-            made[key] = text if instant_or_none(text) is not None else f"{text}Z"
+        for key, at in times.items():
+            made[key] = moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
 
     def _object(
         self, one: dict[str, Any], place: str, event: Part
@@ -696,7 +696,7 @@ class _Preparing:
         if value in (None, "") or not isinstance(value, (str, int)):
             self._lose(word, one, place, f"its {word} is {one.get(word)!r}")
             return None
-        at = _moment(one.get("modified")) or _moment(one.get("created"))
+        at = read_moment(one.get("modified")) or read_moment(one.get("created"))
         stamp = at // 1_000_000 if at else self.stamp
         dated = {**one, "timestamp": str(stamp)}
         part = self._part(word, dated, place, value, parent.uuid, parent.marks)
@@ -718,14 +718,6 @@ class _Preparing:
 
 def _text(value: Any, otherwise: str) -> str:
     return value if isinstance(value, str) and value.strip() else otherwise
-
-
-def instant_or_none(text: str) -> int | None:
-    """Read an RFC 3339 date-time, or give None."""
-    try:
-        return instant(text)
-    except ValueError:
-        return None
 
 
 def prepare(event: dict[str, Any]) -> Prepared:

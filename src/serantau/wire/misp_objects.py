@@ -19,13 +19,20 @@ import hashlib
 import re
 import uuid as uuids
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
 
-from serantau.clock import stix_text
-from serantau.wire.misp_event import Fate, Outcome, Part, Prepared, derived_uuid
+from serantau.clock import moment, stix_text
+from serantau.wire.misp_event import (
+    Fate,
+    Outcome,
+    Part,
+    Prepared,
+    derived_uuid,
+    read_moment,
+)
 
 # Identities and galaxy clusters carry no time of their own in MISP. Their ids or their
 # contents never change, so that one version is right wherever they are found.
@@ -92,6 +99,32 @@ def _scalars(value: Any) -> Iterator[str]:
         yield str(value)
 
 
+def _without(
+    made: dict[str, dict[str, Any]], gone: set[str]
+) -> dict[str, dict[str, Any]]:
+    """Take objects out, and with them what cannot stand without them."""
+    left = {i: one for i, one in made.items() if i not in gone}
+    if len(left) == len(made):
+        return left
+    gone = gone | (made.keys() - left.keys())
+    further: set[str] = set()
+    for object_id, one in left.items():
+        for key in list(one):
+            if key.endswith("_ref") and one[key] in gone:
+                del one[key]
+                if key in {"source_ref", "target_ref", "sighting_of_ref"}:
+                    further.add(object_id)
+            elif key.endswith("_refs"):
+                one[key] = [each for each in one[key] if each not in gone]
+                if not one[key]:
+                    del one[key]
+                    if key == "object_refs" and one["type"] not in _ROOTS:
+                        further.add(object_id)
+        if one["type"] in _ROOTS:
+            one.setdefault("object_refs", [])
+    return _without(left, further) if further else left
+
+
 def _is_observable(one: dict[str, Any]) -> bool:
     """Tell a cyber-observable object: it alone has neither version nor creator."""
     return "created" not in one and one["type"] != "marking-definition"
@@ -101,13 +134,19 @@ class Finishing:
     """Turns what misp-stix made of an event into objects a node can hold."""
 
     def __init__(
-        self, prepared: Prepared, made: list[dict[str, Any]], complaints: list[str]
+        self,
+        prepared: Prepared,
+        made: list[dict[str, Any]],
+        complaints: list[str],
+        refused: Mapping[str, str],
     ) -> None:
+        """Take what misp-stix made; `refused` are ids not to be used, and why not."""
         self.event = prepared
-        self.complaints = complaints
-        self.made = {
-            one["id"]: one for one in made if one["type"] != "marking-definition"
-        }
+        self.complaints = [*complaints, *(f"{i}: {why}" for i, why in refused.items())]
+        self.made = _without(
+            {one["id"]: one for one in made if one["type"] != "marking-definition"},
+            set(refused),
+        )
         self.clusters: dict[str, list[Part]] = defaultdict(list)
         self.by_uuid: dict[str, Part] = {}
         for part in prepared.parts.values():
@@ -320,7 +359,7 @@ class Finishing:
                 for way in wanted
             ):
                 found.append(object_id)
-        if not found and len(wanted) > 1:
+        if not found and len(wanted[-1]) > 1:
             # A composite may stand in two observables: a name here, a port there.
             together = [
                 [i for i in ids if piece in self._texts.get(i, ())]
@@ -668,6 +707,10 @@ def _first_and_last(text: str) -> str:
 def _pieces(value: str) -> list[list[str]]:
     """Give the ways in which a value may be written: whole, or split at `|`."""
     ways = [[value]]
+    if (at := read_moment(value)) is not None:
+        text = moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".")
+        ways.append([f"{text}Z"])
+        ways.append([stix_text(at)])
     if "|" in value:
         ways.append([piece for piece in value.split("|") if piece])
     return ways

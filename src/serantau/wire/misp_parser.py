@@ -1,0 +1,63 @@
+"""The package misp-stix, brought in late and quietly.
+
+Importing it takes most of a second, which no command should pay that reads no MISP.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import warnings
+from typing import Any
+
+import orjson
+
+from serantau.wire.misp_event import Prepared
+
+
+@functools.cache
+def _package() -> Any:
+    with warnings.catch_warnings():
+        # `six` in its tree is loaded by the old import protocol; nothing of ours.
+        warnings.filterwarnings("ignore", r"_SixMetaPathImporter", ImportWarning)
+        import misp_stix_converter
+    # What pymisp logs it also hands to the parsers' errors, which become fates.
+    logging.getLogger("pymisp").setLevel(logging.CRITICAL)
+    return misp_stix_converter
+
+
+def import_parsers() -> tuple[Any, Any]:
+    """Give the classes that read what was MISP before, and what was not."""
+    package = _package()
+    return package.InternalSTIX2toMISPParser, package.ExternalSTIX2toMISPParser
+
+
+def parse(prepared: Prepared) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run misp-stix over an event: what it made, and what it complained of.
+
+    Where it gives up on the event it is run again without the galaxies; where it gives
+    up altogether nothing is made, and every attribute is kept in the form of ours.
+    """
+    whole = prepared.event
+    complaints: list[str] = []
+    for event in (whole, _without_galaxies(whole)):
+        parser = _package().MISPtoSTIX21Parser()
+        try:
+            parser.parse_misp_event(event)
+            # A property that cannot be written fails only here, for the whole event.
+            made = [orjson.loads(one.serialize()) for one in parser.stix_objects]
+        except Exception as fault:  # misp-stix raises whatever its libraries raise
+            complaints.append(f"{type(fault).__name__}: {fault}"[:300])
+            continue
+        for texts in parser.errors.values():
+            complaints.extend(str(text) for text in texts)
+        return made, complaints
+    return [], complaints
+
+
+def _without_galaxies(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_galaxies(v) for k, v in value.items() if k != "Galaxy"}
+    if isinstance(value, list):
+        return [_without_galaxies(one) for one in value]
+    return value
