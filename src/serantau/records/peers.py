@@ -95,7 +95,7 @@ class Peers:
             tx.insert(tables.peer, {**values, "created": tx.clock.now()})
         else:
             fields = ", ".join(f"{name} = :{name}" for name in values)
-            tx.run(f"UPDATE peer SET {fields} WHERE name = :name", **values)  # noqa: S608 - our own names
+            tx.run(f"UPDATE peer SET {fields} WHERE name = :name", **values)
             if held.url != peer.url:
                 tx.run("DELETE FROM cursor WHERE peer = :peer", peer=held.n)
         return self.get(tx, peer.name, seal)
@@ -116,10 +116,6 @@ class Peers:
             raise _unknown(name)
         tx.run("DELETE FROM cursor WHERE peer = :peer", peer=number)
         tx.run("DELETE FROM peer WHERE n = :peer", peer=number)
-
-    def list(self, tx: Tx) -> list[Peer]:
-        """List the peers by name, without their secrets."""
-        return [_peer(row, "") for row in tx.rows("SELECT * FROM peer ORDER BY name")]
 
     def get(self, tx: Tx, name: str, seal: Seal) -> Peer:
         """Give one peer, its secret opened.
@@ -225,6 +221,10 @@ class Peers:
             peer=peer.number,
             collection=collection,
         )
+
+    def list(self, tx: Tx) -> list[Peer]:
+        """List the peers by name, without their secrets."""
+        return [_peer(row, "") for row in tx.rows("SELECT * FROM peer ORDER BY name")]
 
 
 def _unknown(name: str) -> NotFound:

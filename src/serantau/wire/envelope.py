@@ -54,6 +54,21 @@ def read_envelope(body: bytes) -> Envelope:
     )
 
 
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read a small resource.
+
+    Raises:
+        ValueError: no JSON object. The text says what it is.
+    """
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as fault:
+        raise ValueError(f"broken JSON ({fault})") from fault
+    if not isinstance(found, dict):
+        raise ValueError(f"got {_start(body)}, expected a JSON object")
+    return found
+
+
 def _read_broken(body: bytes, fault: Exception) -> Envelope:
     """Find the objects of a page by its brackets alone."""
     if body.lstrip(_BLANKS)[:1] != b"{":
