@@ -11,6 +11,7 @@ import pytest
 
 from serantau.config import NodeConfig
 from serantau.errors import SerantauError
+from serantau.rules.release import RULES, table_markdown
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -94,6 +95,16 @@ def test_every_word_has_a_meaning_and_what_to_avoid() -> None:
 def test_words_stand_in_alphabetical_order_and_once() -> None:
     words = [row[0] for row in _rows(DOCS / "words.md")][1:]
     assert words == sorted(set(words))
+
+
+def test_release_policy_page_shows_the_table_and_every_rule_as_the_code_has_them() -> (
+    None
+):
+    page = (DOCS / "release-policy.md").read_text(encoding="utf-8")
+    assert table_markdown().strip() in page
+    assert {row[0] for row in _rows(DOCS / "release-policy.md")} >= {
+        f"`{rule}`" for rule in RULES
+    }
 
 
 def test_first_screen_of_readme_has_the_two_commands() -> None:
