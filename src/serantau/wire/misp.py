@@ -14,18 +14,25 @@ needs and a one-off export does not:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
+from serantau.errors import BadInput, TooLarge
 from serantau.rules.refusal import Refused
 from serantau.rules.stix import Reader
-from serantau.wire.misp_event import Fate, events, prepare
+from serantau.wire.misp_event import Fate, prepare
 from serantau.wire.misp_objects import Finishing
 from serantau.wire.misp_parser import parse
+from serantau.wire.misp_values import kind_of
 
 __all__ = ["Converted", "Fate", "events", "to_stix"]
+
+
+FILE_BYTES = 256_000_000
+DEPTH = 64
 
 
 @dataclass(slots=True)
@@ -45,6 +52,72 @@ class Converted:
     def losses(self) -> list[Fate]:
         """Give what is not in the objects as it was in the event."""
         return [fate for fate in self.fates if fate.outcome != "converted"]
+
+
+def events(
+    source: BinaryIO | bytes, *, origin: str = "input", file_bytes: int = FILE_BYTES
+) -> Iterator[dict[str, Any]]:
+    """Give each MISP event of a file: `{"Event"}`, `{"response"}`, a list, or bare.
+
+    Raises:
+        BadInput: not JSON, or JSON that holds no MISP event; says where.
+        TooLarge: more than `file_bytes` bytes; one event is held in memory whole.
+    """
+    raw = source if isinstance(source, bytes) else source.read(file_bytes + 1)
+    if len(raw) > file_bytes:
+        raise TooLarge(
+            f"{origin} has more than {file_bytes} bytes, the limit `file_bytes`.",
+            mend="Export fewer events into one file.",
+        )
+    try:
+        held = orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as fault:
+        raise BadInput(
+            f"{origin} is not JSON: {fault}.",
+            mend="Export the event from MISP again, as MISP JSON.",
+        ) from fault
+    if isinstance(held, dict) and "response" in held:
+        held = held["response"]
+    several = held if isinstance(held, list) else [held]
+    if not several:
+        raise BadInput(f"{origin} holds no MISP event: the list is empty.")
+    for index, one in enumerate(several):
+        yield _event_of(one, origin if len(several) == 1 else f"{origin}[{index}]")
+
+
+def _event_of(one: Any, origin: str) -> dict[str, Any]:
+    event = one.get("Event", one) if isinstance(one, dict) else one
+    if not isinstance(event, dict):
+        raise BadInput(
+            f"{origin} is not a MISP event: got {kind_of(event)}, expected an object."
+        )
+    # An event of MISP always has a line of description; a STIX object never has one.
+    if event is one and not ("info" in event and ("uuid" in event or "date" in event)):
+        raise BadInput(
+            f"{origin} is not a MISP event: it has neither 'Event' nor 'info' with "
+            f"'uuid' or 'date'; its keys are {sorted(event)[:6]}.",
+            mend="Load STIX as STIX, or export from MISP as MISP JSON.",
+        )
+    deepest = _depth(event)
+    if deepest > DEPTH:
+        raise BadInput(f"{origin} nests {deepest} deep, the limit is {DEPTH}.")
+    return event
+
+
+def _depth(value: Any) -> int:
+    level, deepest = [value], 0
+    while level:
+        deepest += 1
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        level = inner
+        if deepest > DEPTH:
+            break
+    return deepest
 
 
 def to_stix(event: dict[str, Any], reader: Reader | None = None) -> Converted:

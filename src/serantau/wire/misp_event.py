@@ -10,42 +10,28 @@ from __future__ import annotations
 
 import json
 import re
-import uuid as uuids
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
-import orjson
-
-from serantau.clock import instant, moment
-from serantau.errors import BadInput, TooLarge
-
-NAMESPACE = uuids.UUID("6d3f3e0c-6f52-5d8e-9a6c-1f2b8c5f7a41")
-"""Of every UUIDv5 made while converting; fixed for ever, since ids must repeat."""
-
-FILE_BYTES = 256_000_000
-DEPTH = 64
-
-# FIRST TLP 2.0 by the OASIS marking ids. MISP's taxonomy writes them in lower case and
-# keeps the name that TLP 1 had for CLEAR.
-TLP_IDS = {
-    "tlp:clear": "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487",
-    "tlp:white": "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487",
-    "tlp:green": "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb",
-    "tlp:amber": "marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421",
-    "tlp:amber+strict": "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003",
-    "tlp:red": "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1",
-}
-AMBER_STRICT = TLP_IDS["tlp:amber+strict"]
-RED = TLP_IDS["tlp:red"]
-PAP_NAMES = {
-    "pap:clear": "PAP:CLEAR",
-    "pap:white": "PAP:CLEAR",
-    "pap:green": "PAP:GREEN",
-    "pap:amber": "PAP:AMBER",
-    "pap:red": "PAP:RED",
-}
-MARKINGS_MADE = "2022-10-01T00:00:00.000Z"
+from serantau.clock import moment
+from serantau.errors import BadInput
+from serantau.wire.misp_tags import (
+    PAP_NAMES,
+    RED,
+    TLP_IDS,
+    limited,
+    pap_definition,
+)
+from serantau.wire.misp_values import (
+    derived_uuid,
+    kind_of,
+    read_day,
+    read_moment,
+    read_seconds,
+    read_uuid,
+    text_or,
+    true,
+)
 
 Outcome = Literal["converted", "altered", "lost"]
 
@@ -110,132 +96,6 @@ class Prepared:
     markings: dict[str, dict[str, Any]]
 
 
-def events(
-    source: BinaryIO | bytes, *, origin: str = "input", file_bytes: int = FILE_BYTES
-) -> Iterator[dict[str, Any]]:
-    """Give each MISP event of a file: `{"Event"}`, `{"response"}`, a list, or bare.
-
-    Raises:
-        BadInput: not JSON, or JSON that holds no MISP event; says where.
-        TooLarge: more than `file_bytes` bytes; one event is held in memory whole.
-    """
-    raw = source if isinstance(source, bytes) else source.read(file_bytes + 1)
-    if len(raw) > file_bytes:
-        raise TooLarge(
-            f"{origin} has more than {file_bytes} bytes, the limit `file_bytes`.",
-            mend="Export fewer events into one file.",
-        )
-    try:
-        held = orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as fault:
-        raise BadInput(
-            f"{origin} is not JSON: {fault}.",
-            mend="Export the event from MISP again, as MISP JSON.",
-        ) from fault
-    if isinstance(held, dict) and "response" in held:
-        held = held["response"]
-    several = held if isinstance(held, list) else [held]
-    if not several:
-        raise BadInput(f"{origin} holds no MISP event: the list is empty.")
-    for index, one in enumerate(several):
-        yield _event_of(one, origin if len(several) == 1 else f"{origin}[{index}]")
-
-
-def _event_of(one: Any, origin: str) -> dict[str, Any]:
-    event = one.get("Event", one) if isinstance(one, dict) else one
-    if not isinstance(event, dict):
-        raise BadInput(
-            f"{origin} is not a MISP event: got {_kind(event)}, expected an object."
-        )
-    # An event of MISP always has a line of description; a STIX object never has one.
-    if event is one and not ("info" in event and ("uuid" in event or "date" in event)):
-        raise BadInput(
-            f"{origin} is not a MISP event: it has neither 'Event' nor 'info' with "
-            f"'uuid' or 'date'; its keys are {sorted(event)[:6]}.",
-            mend="Load STIX as STIX, or export from MISP as MISP JSON.",
-        )
-    deepest = _depth(event)
-    if deepest > DEPTH:
-        raise BadInput(f"{origin} nests {deepest} deep, the limit is {DEPTH}.")
-    return event
-
-
-def _depth(value: Any) -> int:
-    level, deepest = [value], 0
-    while level:
-        deepest += 1
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
-        level = inner
-        if deepest > DEPTH:
-            break
-    return deepest
-
-
-def _kind(value: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a text", type(None): "null"}.get(
-        type(value), f"{json.dumps(value)[:20]}"
-    )
-
-
-def derived_uuid(*texts: str) -> str:
-    """Make the UUIDv5 that these texts always give."""
-    return str(uuids.uuid5(NAMESPACE, json.dumps(texts)))
-
-
-def _uuid(value: Any) -> str:
-    """Read a uuid that STIX 2.1 §2.9 takes (RFC 4122, versions 1 to 5), or give ""."""
-    if not isinstance(value, str):
-        return ""
-    try:
-        read = uuids.UUID(value)
-    except ValueError:
-        return ""
-    good = read.variant == uuids.RFC_4122 and read.version in {1, 2, 3, 4, 5}
-    return str(read) if good and len(value) == 36 else ""
-
-
-def _seconds(value: Any) -> int | None:
-    """Read MISP's seconds since the epoch; None when it is no such thing."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return None
-    text = str(value)
-    if not (text.isascii() and text.isdigit()) or len(text) > 12:
-        return None
-    seconds = int(text)
-    return seconds if 0 < seconds < 253_402_300_800 else None
-
-
-def _day(value: Any) -> int | None:
-    """Read MISP's `date` as the seconds of its midnight, UTC."""
-    try:
-        return instant(f"{value}T00:00:00Z") // 1_000_000
-    except ValueError:
-        return None
-
-
-def read_moment(value: Any) -> int | None:
-    """Read a time as MISP writes it: RFC 3339, or `+0000`, or without an offset."""
-    if not isinstance(value, str):
-        return None
-    text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", value.replace(" ", "T", 1))
-    for whole in (text, f"{text}Z"):
-        try:
-            return instant(whole)
-        except ValueError:
-            continue
-    return None
-
-
-def true(value: Any) -> bool:
-    """Read a flag as MISP writes it: true, 1 or "1"."""
-    return value is True or value in (1, "1", "true")
-
-
 class _Preparing:
     """Walks one event, collecting its parts."""
 
@@ -245,14 +105,16 @@ class _Preparing:
         self.fates: list[Fate] = []
         self.markings: dict[str, dict[str, Any]] = {}
         self.marks: frozenset[str] = frozenset()
-        self.uuid = _uuid(event.get("uuid"))
+        self.uuid = read_uuid(event.get("uuid"))
         notes = []
         if not self.uuid:
             plain = json.dumps(event, sort_keys=True, default=str)
             self.uuid = derived_uuid("event", plain)
             notes.append(f"its uuid was {event.get('uuid')!r}, a derived one is used")
-        stamps = [_seconds(event.get(k)) for k in ("timestamp", "publish_timestamp")]
-        stamp = stamps[0] or stamps[1] or _day(event.get("date"))
+        stamps = [
+            read_seconds(event.get(k)) for k in ("timestamp", "publish_timestamp")
+        ]
+        stamp = stamps[0] or stamps[1] or read_day(event.get("date"))
         if stamp is None:
             raise BadInput(
                 f"MISP event {self.uuid} has no time: timestamp is "
@@ -263,7 +125,7 @@ class _Preparing:
             got = event.get("timestamp")
             notes.append(f"its timestamp was {got!r}, its date is used")
         self.stamp = stamp
-        self.born = min(_day(event.get("date")) or stamp, stamp)
+        self.born = min(read_day(event.get("date")) or stamp, stamp)
         self.notes = notes
 
     def run(self) -> Prepared:
@@ -273,14 +135,16 @@ class _Preparing:
             "uuid": self.uuid,
             "info": info if isinstance(info, str) and info else f"MISP {self.uuid}",
             "timestamp": str(self.stamp),
-            "date": source["date"] if _day(source.get("date")) is not None else None,
+            "date": source["date"]
+            if read_day(source.get("date")) is not None
+            else None,
         }
         if event["date"] is None:
             del event["date"]
         for key in ("threat_level_id", "analysis", "distribution", "extends_uuid"):
             if isinstance(source.get(key), (str, int)) and str(source[key]):
                 event[key] = str(source[key])
-        published = _seconds(source.get("publish_timestamp"))
+        published = read_seconds(source.get("publish_timestamp"))
         event["published"] = true(source.get("published")) and published is not None
         if event["published"]:
             event["publish_timestamp"] = str(published)
@@ -288,10 +152,10 @@ class _Preparing:
         part.notes.extend(self.notes)
         self.marks = part.marks
         organisation = source.get("Orgc")
-        if isinstance(organisation, dict) and _uuid(organisation.get("uuid")):
+        if isinstance(organisation, dict) and read_uuid(organisation.get("uuid")):
             name = organisation.get("name")
             event["Orgc"] = {
-                "uuid": _uuid(organisation["uuid"]),
+                "uuid": read_uuid(organisation["uuid"]),
                 "name": str(name) if name else "unnamed organisation",
             }
         else:
@@ -338,7 +202,9 @@ class _Preparing:
         if held is None or held == "":
             return []
         if not isinstance(held, list):
-            self._lose(key, {}, f"{place}.{key}", f"got {_kind(held)}, expected a list")
+            self._lose(
+                key, {}, f"{place}.{key}", f"got {kind_of(held)}, expected a list"
+            )
             return []
         found = []
         for index, one in enumerate(held):
@@ -346,13 +212,13 @@ class _Preparing:
             if isinstance(one, dict):
                 found.append((one, at))
             else:
-                self._lose(key, {}, at, f"got {_kind(one)}, expected an object")
+                self._lose(key, {}, at, f"got {kind_of(one)}, expected an object")
         return found
 
     def _lose(self, kind: str, one: dict[str, Any], place: str, reason: str) -> None:
         value = one.get("value", one.get("name", ""))
         what = f"{one.get('type', kind)} {str(value)[:80]}".strip()
-        uuid = _uuid(one.get("uuid"))
+        uuid = read_uuid(one.get("uuid"))
         fate = Fate(kind.lower(), uuid, place, what, "lost", (), reason)
         self.fates.append(fate)
 
@@ -367,7 +233,7 @@ class _Preparing:
     ) -> Part:
         """Make a part whole: uuid, time, markings; keep it under its uuid."""
         notes = []
-        uuid = self.uuid if kind == "event" else _uuid(one.get("uuid"))
+        uuid = self.uuid if kind == "event" else read_uuid(one.get("uuid"))
         if not uuid or uuid in self.parts:
             plain = json.dumps(one, sort_keys=True, default=str)
             why = "that another part has" if uuid else "no uuid that STIX takes"
@@ -380,38 +246,19 @@ class _Preparing:
                 uuid = derived_uuid(self.uuid, kind, plain, str(count))
         stamp = self.stamp
         if one.get("timestamp") is not None:
-            read = _seconds(one["timestamp"])
+            read = read_seconds(one["timestamp"])
             stamp = read or self.stamp
             if read is None and kind != "event":
                 got = one["timestamp"]
                 notes.append(f"its timestamp is {got!r}: the event's is used")
         tags, marks, said = self._tags(one, place)
-        marks = self._limited(one, kind, marks, said) | inherited
+        marks = limited(one.get("distribution"), marks, said) | inherited
         notes.extend(said)
         data = {**one, "uuid": uuid, "timestamp": str(stamp), "Tag": tags}
         part = Part(kind, uuid, place, str(what)[:120], data, parent, stamp, marks)
         part.notes.extend(notes)
         self.parts[uuid] = part
         return part
-
-    def _limited(
-        self, one: dict[str, Any], kind: str, marks: frozenset[str], said: list[str]
-    ) -> frozenset[str]:
-        """Turn a distribution that ends at the organisation into a marking.
-
-        A part's own TLP tag is the source's word on who may have it and stands before
-        the distribution, which says to whom one instance pushes. A tag of a parent does
-        not: a narrower part in a wider event was narrowed on purpose.
-        """
-        level = str(one.get("distribution", ""))
-        if level not in {"0", "4"} or marks & frozenset(TLP_IDS.values()):
-            return marks
-        name = {"0": "your organisation only", "4": "a sharing group"}[level]
-        said.append(
-            f"distribution {level} ({name}) without a TLP tag: TLP:AMBER+STRICT is put "
-            "on it"
-        )
-        return marks | {AMBER_STRICT}
 
     def _tags(
         self, one: dict[str, Any], place: str
@@ -430,7 +277,9 @@ class _Preparing:
             if plain in TLP_IDS:
                 marks.add(TLP_IDS[plain])
             elif plain in PAP_NAMES:
-                marks.add(self._pap(PAP_NAMES[plain]))
+                definition = pap_definition(PAP_NAMES[plain])
+                self.markings[definition["id"]] = definition
+                marks.add(definition["id"])
             elif plain.startswith(("tlp:", "pap:")):
                 marks.add(RED)
                 said.append(f"the tag {name!r} is no known marking: TLP:RED is put on")
@@ -444,19 +293,6 @@ class _Preparing:
             said.append("it has several TLP tags: all are kept, the strictest holds")
         return labels, frozenset(marks), said
 
-    def _pap(self, name: str) -> str:
-        """Give the id of the PAP statement, adding its definition to the output."""
-        definition = {
-            "type": "marking-definition",
-            "spec_version": "2.1",
-            "id": f"marking-definition--{derived_uuid('pap', name)}",
-            "created": MARKINGS_MADE,
-            "definition_type": "statement",
-            "definition": {"statement": name},
-        }
-        self.markings[str(definition["id"])] = definition
-        return str(definition["id"])
-
     def _attribute(
         self, one: dict[str, Any], place: str, parent: Part
     ) -> dict[str, Any] | None:
@@ -467,7 +303,9 @@ class _Preparing:
             self._lose("attribute", one, place, f"its type is {kind!r}")
             return None
         if not isinstance(value, str) or not value.strip():
-            self._lose("attribute", one, place, f"it has no value (got {_kind(value)})")
+            self._lose(
+                "attribute", one, place, f"it has no value (got {kind_of(value)})"
+            )
             return None
         if true(one.get("deleted")):
             self._lose("attribute", one, place, "it is deleted at its source")
@@ -526,8 +364,8 @@ class _Preparing:
         made: dict[str, Any] = {
             "uuid": part.uuid,
             "name": name,
-            "meta-category": _text(one.get("meta-category"), "misc"),
-            "description": _text(one.get("description"), name),
+            "meta-category": text_or(one.get("meta-category"), "misc"),
+            "description": text_or(one.get("description"), name),
             "timestamp": part.data["timestamp"],
         }
         for key in ("template_uuid", "template_version", "comment"):
@@ -556,7 +394,10 @@ class _Preparing:
     def _reference(
         self, one: dict[str, Any], place: str, parent: Part
     ) -> dict[str, Any] | None:
-        target, kind = _uuid(one.get("referenced_uuid")), one.get("relationship_type")
+        target, kind = (
+            read_uuid(one.get("referenced_uuid")),
+            one.get("relationship_type"),
+        )
         if not target or not isinstance(kind, str) or true(one.get("deleted")):
             why = "it is deleted" if target and kind else "it names no target and kind"
             self._lose("reference", one, place, why)
@@ -581,12 +422,12 @@ class _Preparing:
     def _event_report(
         self, one: dict[str, Any], place: str, event: Part
     ) -> dict[str, Any]:
-        name = _text(one.get("name"), "Event report")
+        name = text_or(one.get("name"), "Event report")
         part = self._part("report", one, place, name, "", event.marks)
         part.data = {
             "uuid": part.uuid,
             "name": name,
-            "content": _text(one.get("content"), "(empty)"),
+            "content": text_or(one.get("content"), "(empty)"),
             "timestamp": part.data["timestamp"],
         }
         self._inner(one, part.data, part, place)
@@ -619,12 +460,12 @@ class _Preparing:
                 del made[key]
 
     def _galaxy(self, one: dict[str, Any], place: str, parent: Part) -> dict[str, Any]:
-        name = _text(one.get("name"), _text(one.get("type"), "unnamed galaxy"))
+        name = text_or(one.get("name"), text_or(one.get("type"), "unnamed galaxy"))
         made: dict[str, Any] = {
-            "uuid": _uuid(one.get("uuid")) or derived_uuid("galaxy", name),
+            "uuid": read_uuid(one.get("uuid")) or derived_uuid("galaxy", name),
             "name": name,
-            "type": _text(one.get("type"), "unnamed-galaxy"),
-            "description": _text(one.get("description"), name),
+            "type": text_or(one.get("type"), "unnamed-galaxy"),
+            "description": text_or(one.get("description"), name),
             "GalaxyCluster": [],
         }
         for cluster, at in self._listed(one, "GalaxyCluster", place):
@@ -636,21 +477,22 @@ class _Preparing:
                 reason = "a local galaxy does not leave its instance"
                 self._lose("galaxy", cluster, at, reason)
                 continue
-            kind = _text(cluster.get("type"), made["type"])
-            tag = _text(cluster.get("tag_name"), f'misp-galaxy:{kind}="{value}"')
+            kind = text_or(cluster.get("type"), made["type"])
+            tag = text_or(cluster.get("tag_name"), f'misp-galaxy:{kind}="{value}"')
             meta = cluster.get("meta")
             # The same cluster may hang at many attributes: what is new each time is
             # only where, so it has one part for each place and one uuid for the parser.
-            uuid = _uuid(cluster.get("uuid")) or derived_uuid("cluster", kind, value)
+            own = read_uuid(cluster.get("uuid"))
+            uuid = own or derived_uuid("cluster", kind, value)
             part = self._part("galaxy", cluster, at, tag, parent.uuid, parent.marks)
-            if not _uuid(cluster.get("uuid")):
+            if not own:
                 part.notes.append("its uuid is not one: STIX gets a derived one")
             part.data = {
                 "uuid": uuid,
                 "type": kind,
                 "value": value,
                 "tag_name": tag,
-                "description": _text(cluster.get("description"), value),
+                "description": text_or(cluster.get("description"), value),
                 "meta": meta if isinstance(meta, dict) else {},
             }
             made["GalaxyCluster"].append(part.data)
@@ -659,7 +501,7 @@ class _Preparing:
     def _sighting(
         self, one: dict[str, Any], place: str, parent: Part
     ) -> dict[str, Any] | None:
-        kind, at = str(one.get("type", "0")), _seconds(one.get("date_sighting"))
+        kind, at = str(one.get("type", "0")), read_seconds(one.get("date_sighting"))
         if kind not in {"0", "1"} or parent.kind != "attribute":
             why = "it is an expiration" if kind == "2" else f"its type is {kind!r}"
             if parent.kind != "attribute":
@@ -675,12 +517,12 @@ class _Preparing:
             "uuid": part.uuid,
             "type": kind,
             "date_sighting": part.data["timestamp"],
-            "source": _text(one.get("source"), ""),
+            "source": text_or(one.get("source"), ""),
         }
         seen_by = one.get("Organisation")
-        if isinstance(seen_by, dict) and _uuid(seen_by.get("uuid")):
-            name = _text(seen_by.get("name"), "unnamed organisation")
-            made["Organisation"] = {"uuid": _uuid(seen_by["uuid"]), "name": name}
+        if isinstance(seen_by, dict) and read_uuid(seen_by.get("uuid")):
+            name = text_or(seen_by.get("name"), "unnamed organisation")
+            made["Organisation"] = {"uuid": read_uuid(seen_by["uuid"]), "name": name}
         part.data = made
         return made
 
@@ -714,10 +556,6 @@ class _Preparing:
                 made[name] = one[name]
         part.data = made
         return made
-
-
-def _text(value: Any, otherwise: str) -> str:
-    return value if isinstance(value, str) and value.strip() else otherwise
 
 
 def prepare(event: dict[str, Any]) -> Prepared:

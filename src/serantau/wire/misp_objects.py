@@ -15,119 +15,38 @@ right; three kinds need another id, because the same id would come to mean two t
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
-import uuid as uuids
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import orjson
-
-from serantau.clock import moment, stix_text
-from serantau.wire.misp_event import (
-    Fate,
-    Outcome,
-    Part,
-    Prepared,
-    derived_uuid,
-    read_moment,
+from serantau.clock import stix_text
+from serantau.wire.misp_event import Fate, Outcome, Part, Prepared
+from serantau.wire.misp_graph import (
+    ROOTS,
+    Naming,
+    ends,
+    in_pattern,
+    is_observable,
+    pieces,
+    references,
+    scalars,
+    uuid_of,
+    without,
 )
+from serantau.wire.misp_values import derived_uuid
 
 # Identities and galaxy clusters carry no time of their own in MISP. Their ids or their
 # contents never change, so that one version is right wherever they are found.
 UNDATED = "2011-08-01T00:00:00.000Z"
-_ROOTS = ("report", "grouping")
+_HIVES = {
+    "HKCR": "HKEY_CLASSES_ROOT",
+    "HKCU": "HKEY_CURRENT_USER",
+    "HKLM": "HKEY_LOCAL_MACHINE",
+    "HKU": "HKEY_USERS",
+    "HKCC": "HKEY_CURRENT_CONFIG",
+}
 _RELATIONS = ("relationship", "sighting", "note", "opinion")
-_NOT_ENDS = ("created_by_ref", "object_marking_refs", "where_sighted_refs")
-
-
-def _uuid_of(object_id: str) -> str:
-    return object_id.partition("--")[2]
-
-
-def _references(one: dict[str, Any]) -> Iterator[str]:
-    """Give the ids that the `_ref` and `_refs` properties name, at any depth."""
-    for key, value in one.items():
-        if key.endswith("_ref") and isinstance(value, str):
-            yield value
-        elif key.endswith("_refs") and isinstance(value, list):
-            yield from (each for each in value if isinstance(each, str))
-        elif isinstance(value, dict):
-            yield from _references(value)
-        elif isinstance(value, list):
-            for each in value:
-                if isinstance(each, dict):
-                    yield from _references(each)
-
-
-def _renamed(value: Any, names: dict[str, str]) -> Any:
-    """Copy JSON with the ids in reference properties replaced."""
-    if isinstance(value, dict):
-        return {
-            key: (
-                _renamed_refs(inner, names)
-                if key.endswith(("_ref", "_refs"))
-                else _renamed(inner, names)
-            )
-            for key, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_renamed(inner, names) for inner in value]
-    return value
-
-
-def _renamed_refs(value: Any, names: dict[str, str]) -> Any:
-    if isinstance(value, str):
-        return names.get(value, value)
-    if isinstance(value, list):
-        return [names.get(each, each) for each in value]
-    return value
-
-
-def _scalars(value: Any) -> Iterator[str]:
-    """Give every text and number of an object, keys of dictionaries left out."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _scalars(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner)
-    elif isinstance(value, str):
-        yield value
-    elif value is not None:
-        yield str(value)
-
-
-def _without(
-    made: dict[str, dict[str, Any]], gone: set[str]
-) -> dict[str, dict[str, Any]]:
-    """Take objects out, and with them what cannot stand without them."""
-    left = {i: one for i, one in made.items() if i not in gone}
-    if len(left) == len(made):
-        return left
-    gone = gone | (made.keys() - left.keys())
-    further: set[str] = set()
-    for object_id, one in left.items():
-        for key in list(one):
-            if key.endswith("_ref") and one[key] in gone:
-                del one[key]
-                if key in {"source_ref", "target_ref", "sighting_of_ref"}:
-                    further.add(object_id)
-            elif key.endswith("_refs"):
-                one[key] = [each for each in one[key] if each not in gone]
-                if not one[key]:
-                    del one[key]
-                    if key == "object_refs" and one["type"] not in _ROOTS:
-                        further.add(object_id)
-        if one["type"] in _ROOTS:
-            one.setdefault("object_refs", [])
-    return _without(left, further) if further else left
-
-
-def _is_observable(one: dict[str, Any]) -> bool:
-    """Tell a cyber-observable object: it alone has neither version nor creator."""
-    return "created" not in one and one["type"] != "marking-definition"
 
 
 class Finishing:
@@ -143,7 +62,7 @@ class Finishing:
         """Take what misp-stix made; `refused` are ids not to be used, and why not."""
         self.event = prepared
         self.complaints = [*complaints, *(f"{i}: {why}" for i, why in refused.items())]
-        self.made = _without(
+        self.made = without(
             {one["id"]: one for one in made if one["type"] != "marking-definition"},
             set(refused),
         )
@@ -165,17 +84,21 @@ class Finishing:
     def run(self) -> list[dict[str, Any]]:
         """Give the objects, each as JSON that is ready to be written."""
         self._ensure_root()
+        self._spell_keys()
         self.carried = self._carriers()
         for part in list(self.event.parts.values()):
             getattr(self, f"_trace_{part.kind}")(part)
         self._mark()
         self._date()
         self._tidy_root()
-        return [*self.event.markings.values(), *self._renamed()]
+        naming = Naming(self.made, self.clusters.keys(), self.by_uuid.keys())
+        objects = naming.run()
+        self.names = naming.names
+        return [*self.event.markings.values(), *objects]
 
     def _ensure_root(self) -> None:
         """Find the event's report or grouping; make one where misp-stix made none."""
-        found = [one for one in self.made.values() if one["type"] in _ROOTS]
+        found = [one for one in self.made.values() if one["type"] in ROOTS]
         if found:
             self.root = found[0]
         else:
@@ -208,6 +131,18 @@ class Finishing:
             if key in self.event.event:
                 self.root[f"x_misp_{key}"] = self.event.event[key]
 
+    def _spell_keys(self) -> None:
+        """Write the hives of registry keys in full: STIX 2.1 §6.16 takes no others."""
+        for one in self.made.values():
+            if one["type"] == "windows-registry-key" and "key" in one:
+                hive, _, rest = one["key"].strip("\\").partition("\\")
+                whole = "\\".join(
+                    [*([_HIVES.get(hive.upper(), hive)]), *rest.split("\\")]
+                )
+                whole = whole.strip("\\")
+                if whole != one["key"]:
+                    one["x_misp_value"], one["key"] = one["key"], whole
+
     def _own(self, one: dict[str, Any]) -> None:
         if self.organisation:
             one["created_by_ref"] = self.organisation
@@ -223,7 +158,7 @@ class Finishing:
             if one is self.root:
                 carried[self.event.uuid].append(object_id)
                 continue
-            uuid = _uuid_of(object_id)
+            uuid = uuid_of(object_id)
             if uuid in self.clusters:
                 for part in self.clusters[uuid]:
                     carried[part.uuid].append(object_id)
@@ -240,11 +175,11 @@ class Finishing:
             one = open_.pop()
             if one in found or one not in self.made:
                 continue
-            if one != object_id and not _is_observable(self.made[one]):
+            if one != object_id and not is_observable(self.made[one]):
                 continue
             found.append(one)
             if self.made[one]["type"] not in _RELATIONS:
-                open_.extend(sorted(set(_references(self.made[one])), reverse=True))
+                open_.extend(sorted(set(references(self.made[one])), reverse=True))
         return found
 
     def _near(self, part: Part) -> list[str]:
@@ -273,14 +208,14 @@ class Finishing:
 
     @functools.cached_property
     def _texts(self) -> dict[str, frozenset[str]]:
-        return {i: frozenset(_scalars(one)) for i, one in self.made.items()}
+        return {i: frozenset(scalars(one)) for i, one in self.made.items()}
 
     def _rich(self, ids: Iterable[str]) -> list[dict[str, Any]]:
         """Pick the objects that may carry labels and properties of ours."""
         return [
             self.made[i]
             for i in ids
-            if not _is_observable(self.made[i]) and self.made[i]["type"] != "sighting"
+            if not is_observable(self.made[i]) and self.made[i]["type"] != "sighting"
         ]
 
     def _settle(self, part: Part, outcome: Outcome, ids: Iterable[str]) -> None:
@@ -311,6 +246,9 @@ class Finishing:
         comment = part.data.get("comment")
         if comment and objects and not self._holding(comment, [*own, *near]):
             self._comment(part, objects[0], comment)
+        for one in objects:
+            if one["type"] == "x-misp-attribute":
+                one["x_misp_to_ids"] = part.data["to_ids"]
         data = part.data.get("data")
         if data and not self._holding(data, [*own, *near]):
             self.outcome[part.uuid] = "altered"
@@ -337,7 +275,7 @@ class Finishing:
         self, value: str, ids: Iterable[str], *, loosely: bool = False
     ) -> list[str]:
         """Give those objects in which a value stands, whole or part by part."""
-        wanted = _pieces(value)
+        wanted = pieces(value)
         if loosely:
             wanted = [[piece.casefold().strip() for piece in way] for way in wanted]
         found = []
@@ -345,7 +283,7 @@ class Finishing:
             texts = self._texts.get(object_id)
             if texts is None:
                 texts = self._texts[object_id] = frozenset(
-                    _scalars(self.made[object_id])
+                    scalars(self.made[object_id])
                 )
             pattern = self.made[object_id].get("pattern", "")
             if loosely:
@@ -353,7 +291,7 @@ class Finishing:
                 pattern = pattern.casefold()
             if any(
                 all(
-                    piece in texts or (pattern and _in_pattern(piece, pattern))
+                    piece in texts or (pattern and in_pattern(piece, pattern))
                     for piece in way
                 )
                 for way in wanted
@@ -391,8 +329,6 @@ class Finishing:
             one["x_misp_comment"] = data["comment"]
         if data.get("data"):
             one["x_misp_data"] = data["data"]
-        if data["to_ids"]:
-            one["labels"].append('misp:to_ids="True"')
         if part.parent:
             one["x_misp_object_uuid"] = part.parent
             one["x_misp_object_relation"] = data.get("object_relation", data["type"])
@@ -402,7 +338,7 @@ class Finishing:
 
     def _add(self, one: dict[str, Any]) -> None:
         self.made[one["id"]] = one
-        self._texts[one["id"]] = frozenset(_scalars(one))
+        self._texts[one["id"]] = frozenset(scalars(one))
         self.root["object_refs"].append(one["id"])
 
     def _label(self, part: Part, objects: list[dict[str, Any]]) -> None:
@@ -448,7 +384,7 @@ class Finishing:
             if part.data["comment"]:
                 self.made[own].setdefault("description", part.data["comment"])
             return
-        joined = [i for i in sources if set(_references(self.made[i])) & set(targets)]
+        joined = [i for i in sources if set(references(self.made[i])) & set(targets)]
         ends = [self._rich(sources)[:1], self._rich(targets)[:1]]
         if joined:
             self._settle(part, "converted", joined)
@@ -542,7 +478,7 @@ class Finishing:
                 marks[object_id] = set(every)
         for one in later:
             # What says that two things belong together says something of both.
-            for end in _ends(one):
+            for end in ends(one):
                 marks[one["id"]] |= marks.get(end, set())
         for object_id, one in self.made.items():
             one.pop("object_marking_refs", None)
@@ -566,7 +502,7 @@ class Finishing:
         """Tell an organisation of MISP, the same in all events and under no marking."""
         return one["type"] == "identity" and (
             one["id"] == self.organisation
-            or (_uuid_of(one["id"]) not in self.by_uuid and one["id"] in self._someones)
+            or (uuid_of(one["id"]) not in self.by_uuid and one["id"] in self._someones)
         )
 
     @functools.cached_property
@@ -592,14 +528,14 @@ class Finishing:
         newest = max(newest, int(self.event.event.get("publish_timestamp", 0)))
         clusters = {i for part in self._all_clusters() for i in self.carried[part.uuid]}
         for object_id, one in self.made.items():
-            if _is_observable(one):
+            if is_observable(one):
                 continue
             if self._is_someone(one) or object_id in clusters:
                 one["created"] = one["modified"] = UNDATED
                 continue
             stamp = max(stamps.get(object_id, 0), self.event.stamp)
             if one["type"] in _RELATIONS:
-                stamp = max([stamp, *(stamps.get(end, 0) for end in _ends(one))])
+                stamp = max([stamp, *(stamps.get(end, 0) for end in ends(one))])
             if one is self.root:
                 stamp = newest
             one["created"] = stix_text(self.event.born * 1_000_000)
@@ -628,45 +564,6 @@ class Finishing:
             self.made[str(note["id"])] = note
             refs = [str(note["id"])]
         self.root["object_refs"] = refs
-
-    def _renamed(self) -> list[dict[str, Any]]:
-        """Give the objects under the ids they keep; see the module."""
-        for object_id in self.made:
-            self._name(object_id)
-        objects: dict[str, dict[str, Any]] = {}
-        for object_id, one in self.made.items():
-            new = {**_renamed(one, self.names), "id": self.names[object_id]}
-            if (
-                one["type"] == "relationship"
-                and _uuid_of(object_id) not in self.by_uuid
-            ):
-                ends = (new["source_ref"], new["relationship_type"], new["target_ref"])
-                new["id"] = f"relationship--{derived_uuid(*ends)}"
-                self.names[object_id] = new["id"]
-            objects.setdefault(new["id"], new)
-        for one in objects.values():
-            # Relationships were named last; the report and the notes list them.
-            if "object_refs" in one:
-                refs = [self.names.get(i, i) for i in one["object_refs"]]
-                one["object_refs"] = list(dict.fromkeys(refs))
-        return list(objects.values())
-
-    def _name(self, object_id: str) -> str:
-        """Choose the id an object keeps, what it refers to first."""
-        if object_id in self.names or object_id not in self.made:
-            return self.names.get(object_id, object_id)
-        one = self.made[object_id]
-        # Set before its references are named, so that a ring of references ends.
-        self.names[object_id] = object_id
-        uuid = _uuid_of(object_id)
-        if uuid in self.clusters:
-            known = one.setdefault("external_references", [])
-            known.append({"source_name": "misp-galaxy", "external_id": uuid})
-            self.names[object_id] = _content_id(one, "")
-        elif _is_observable(one):
-            inner = {each: self._name(each) for each in _references(one)}
-            self.names[object_id] = _content_id(_renamed(one, inner), object_id)
-        return self.names[object_id]
 
     def fates(self) -> list[Fate]:
         """Say what became of each part; first those of the event, then what it lost."""
@@ -702,36 +599,3 @@ def _first_and_last(text: str) -> str:
     lines = [line.strip() for line in text.strip().splitlines()] or [""]
     said = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
     return said[:300]
-
-
-def _pieces(value: str) -> list[list[str]]:
-    """Give the ways in which a value may be written: whole, or split at `|`."""
-    ways = [[value]]
-    if (at := read_moment(value)) is not None:
-        text = moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".")
-        ways.append([f"{text}Z"])
-        ways.append([stix_text(at)])
-    if "|" in value:
-        ways.append([piece for piece in value.split("|") if piece])
-    return ways
-
-
-def _in_pattern(piece: str, pattern: str) -> bool:
-    escaped = piece.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'" in pattern or f"= {escaped}" in pattern
-
-
-def _ends(one: dict[str, Any]) -> Iterator[str]:
-    """Give the ids of what a relationship, sighting, note or opinion is about."""
-    yield from _references({k: v for k, v in one.items() if k not in _NOT_ENDS})
-
-
-def _content_id(one: dict[str, Any], salt: str) -> str:
-    """Make an id of an object's content, in the form of a UUIDv4.
-
-    STIX 2.1 §2.9: a UUIDv5 on an observable would claim the standard's own recipe.
-    """
-    plain = {key: value for key, value in one.items() if key != "id"}
-    text = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
-    digest = hashlib.blake2b(salt.encode() + b"\0" + text, digest_size=16).digest()
-    return f"{one['type']}--{uuids.UUID(bytes=digest, version=4)}"

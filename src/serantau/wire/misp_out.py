@@ -21,8 +21,10 @@ import orjson
 from serantau.clock import instant, moment
 from serantau.errors import BadInput
 from serantau.rules.marking import Marking, MarkingSet, Tlp, look_up, tlp_of
-from serantau.wire.misp_event import Fate, Outcome, derived_uuid
+from serantau.wire.misp_event import Fate, Outcome
+from serantau.wire.misp_graph import ROOTS, is_observable, references, scalars, uuid_of
 from serantau.wire.misp_parser import import_parsers
+from serantau.wire.misp_values import derived_uuid
 
 _TLP_TAGS = {
     Tlp.CLEAR: "tlp:clear",
@@ -31,14 +33,16 @@ _TLP_TAGS = {
     Tlp.AMBER_STRICT: "tlp:amber+strict",
     Tlp.RED: "tlp:red",
 }
-_ROOTS = ("report", "grouping")
-_CONTAINER = ("relationship", "sighting", "note", "opinion", *_ROOTS)
+_CONTAINER = ("relationship", "sighting", "note", "opinion", *ROOTS)
 # What a MISP event has no part for, and why that is no loss of content.
+_ENDS = ("source_ref", "target_ref")
+_KIND = "relationship_type"
 _IMPLIED = {
     "marking-definition": "what it says stands in the tags of what it marks",
     "extension-definition": "it describes a form, which MISP does not read",
 }
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'")
+_OF_TYPE = re.compile(r"\.type\s*=\s*'[^']*'")
 _KNOWN_BY = (
     *("value", "name", "path", "key", "number", "subject", "message_id", "user_id"),
     *("account_login", "serial_number", "payload_bin", "x_misp_value", "content"),
@@ -75,7 +79,8 @@ def to_misp_event(
 
     Args:
         objects: JSON texts or parsed objects, each id once.
-        organisation: who gives the event away; `Orgc` in MISP.
+        organisation: who gives the event away; `Orgc` in MISP, unless one identity
+            among the objects made them all.
         organisation_uuid: its uuid, that of the team's identity.
         info: the event's one line of description; else the name of its report.
         known: the markings that the node holds, by id; those of OASIS are implied.
@@ -107,28 +112,6 @@ def _labels(one: Mapping[str, Any]) -> list[str]:
     return [label for label in one.get("labels", ()) if isinstance(label, str)]
 
 
-def _references(value: Any, key: str = "") -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _references(inner, name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _references(inner, key)
-    elif isinstance(value, str) and key.endswith(("_ref", "_refs")):
-        yield value
-
-
-def _scalars(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _scalars(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _scalars(inner)
-    elif value is not None:
-        yield str(value)
-
-
 class _Sending:
     """One event in the making."""
 
@@ -143,20 +126,40 @@ class _Sending:
         self.held = held
         self.known = known
         self.organisation = {"name": organisation, "uuid": organisation_uuid}
+        self.by_id = {one["id"]: one for one in held}
+        self.by_uuid: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for one in held:
+            self.by_uuid[uuid_of(one["id"])].append(one)
         self.restored: dict[str, str] = {}
         self.failed: dict[str, str] = {}
-        reports = [one for one in held if one["type"] in _ROOTS]
+        self.joined: set[tuple[str, str]] = set()
+        self.relations = {
+            (*(uuid_of(str(one.get(end))) for end in _ENDS), one.get(_KIND)): one["id"]
+            for one in held
+            if one["type"] == "relationship"
+        }
+        reports = [one for one in held if one["type"] in ROOTS]
         self.report = reports[0] if len(reports) == 1 else None
         named = self.report["name"] if self.report and "name" in self.report else ""
         self.info = info or named or f"{len(held)} objects from {organisation}"
         if self.report:
-            self.uuid = self.report["id"].partition("--")[2]
+            self.uuid = uuid_of(self.report["id"])
         else:
             self.uuid = derived_uuid("out", *sorted(one["id"] for one in held))
+        self.creator = self._only_creator()
+        if self.creator:
+            uuid = uuid_of(self.creator["id"])
+            self.organisation = {"name": str(self.creator["name"]), "uuid": uuid}
         times = [_version(one) for one in held]
         self.stamp = max([time for time in times if time], default=0) // 1_000_000
         # MISP takes no event without a time; observables alone have none.
         self.stamp = self.stamp or 1
+
+    def _only_creator(self) -> dict[str, Any] | None:
+        """Give the identity that made everything here: in MISP the event's `Orgc`."""
+        makers = {one["created_by_ref"] for one in self.held if "created_by_ref" in one}
+        found = [one for one in self.held if {one["id"]} == makers]
+        return found[0] if found and "name" in found[0] else None
 
     def run(self, handled_as: Tlp) -> Sent:
         event: dict[str, Any] = {
@@ -186,6 +189,12 @@ class _Sending:
         self._fill(event)
         self._settle_uuids(event)
         self._tag(event, handled_as)
+        self.joined |= {
+            (str(part["uuid"]), str(cluster["uuid"]))
+            for part in self._parts(event)
+            for galaxy in part.get("Galaxy", ())
+            for cluster in galaxy["GalaxyCluster"]
+        }
         return Sent({"Event": event}, list(self._fates(event)))
 
     def _sides(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -194,7 +203,7 @@ class _Sending:
         misp-stix's two parsers each read one kind only. Observables and relationships
         go where what they belong to goes.
         """
-        by_id = {one["id"]: one for one in self.held}
+        by_id = self.by_id
         ours = {
             one["id"]
             for one in self.held
@@ -206,21 +215,22 @@ class _Sending:
             one = by_id[open_.pop()]
             if one["type"] in _CONTAINER:
                 continue
-            for ref in _references(one):
-                if ref in by_id and ref not in ours and _is_plain(by_id[ref]):
+            for ref in references(one):
+                if ref in by_id and ref not in ours and is_observable(by_id[ref]):
                     ours.add(ref)
                     open_.append(ref)
         for one in self.held:
-            ends = [r for r in _references(one) if r in by_id]
+            ends = [r for r in references(one) if r in by_id]
             if one["type"] in _CONTAINER and one is not self.report:
-                if one["type"] in _ROOTS:
+                if one["type"] in ROOTS:
                     continue
                 if any(end in ours for end in ends):
                     ours.add(one["id"])
         sides: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
         for one in self.held:
-            if one["type"] not in _ROOTS and one["type"] not in _IMPLIED:
-                sides[one["id"] not in ours].append(self._restore(one))
+            if one["type"] in ROOTS or one["type"] in _IMPLIED or one is self.creator:
+                continue
+            sides[one["id"] not in ours].append(self._restore(one))
         return sides
 
     def _restore(self, one: dict[str, Any]) -> dict[str, Any]:
@@ -266,7 +276,7 @@ class _Sending:
             modified=at,
             published=at,
             name=self.info,
-            labels=_labels(self.report or {}) or ["Threat-Report"],
+            labels=_labels(self.report or {}),
             object_refs=[one["id"] for one in read],
             allow_custom=True,
             interoperability=True,
@@ -300,34 +310,44 @@ class _Sending:
         have = {tag["name"] for tag in event["Tag"]}
         for tag in made.get("Tag", ()):
             name = tag["name"]
-            if name not in have and not name.casefold().startswith(("tlp:", "misp:")):
+            ours = name == "Threat-Report" or name.startswith("misp:")
+            if name not in have and not ours:
                 event["Tag"].append({"name": name})
 
     def _fill(self, event: dict[str, Any]) -> None:
-        """Put back what misp-stix does not read: comments, labels, places."""
-        by_uuid: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for one in self.held:
-            by_uuid[one["id"].partition("--")[2]].append(one)
+        """Put back what misp-stix does not read: comments, flags, labels, places."""
         for part in self._parts(event):
-            for one in by_uuid.get(str(part.get("uuid")), ()):
-                comment = one.get("x_misp_comment")
-                if isinstance(comment, str) and not part.get("comment"):
-                    part["comment"] = comment
-                if "type" not in part:
-                    continue
-                have = {tag["name"] for tag in part.get("Tag", ())}
-                for label in _labels(one):
-                    if not label.startswith("misp:") and label not in have:
-                        part.setdefault("Tag", []).append({"name": label})
-                        have.add(label)
+            for one in self.by_uuid.get(str(part.get("uuid")), ()):
+                self._fill_part(part, one)
         objects = {one["uuid"]: one for one in event["Object"]}
         for attribute in list(event["Attribute"]):
-            for one in by_uuid.get(attribute["uuid"], ()):
+            for one in self.by_uuid.get(attribute["uuid"], ()):
                 home = objects.get(str(one.get("x_misp_object_uuid")))
                 if home is not None:
                     relation = one.get("x_misp_object_relation", attribute["type"])
                     home["Attribute"].append({**attribute, "object_relation": relation})
                     event["Attribute"].remove(attribute)
+
+    def _fill_part(self, part: dict[str, Any], one: dict[str, Any]) -> None:
+        spoken = one.get("x_misp_comment", one.get("description"))
+        if isinstance(spoken, str) and not part.get("comment"):
+            part["comment"] = spoken
+        if "value" not in part:
+            return
+        if one["type"] == "indicator":
+            part["to_ids"] = True
+        elif isinstance(one.get("x_misp_to_ids"), bool):
+            part["to_ids"] = one["x_misp_to_ids"]
+        for ref in references(one):
+            inner = self.by_id.get(ref, {})
+            # A value that STIX spells in its own way: how MISP had it.
+            if inner.get("key") == part["value"] and "x_misp_value" in inner:
+                part["value"] = str(inner["x_misp_value"])
+        have = {tag["name"] for tag in part.get("Tag", ())}
+        for label in _labels(one):
+            if not label.startswith("misp:") and label not in have:
+                part.setdefault("Tag", []).append({"name": label})
+                have.add(label)
 
     def _parts(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from event["Attribute"]
@@ -337,22 +357,25 @@ class _Sending:
 
     def _settle_uuids(self, event: dict[str, Any]) -> None:
         """Give every part whose uuid is chance one that repeats, and a time."""
-        ids = {one["id"].partition("--")[2] for one in self.held}
-        ids |= {known.partition("--")[2] for known in self.restored.values()}
+        ids = {uuid_of(one["id"]) for one in self.held}
+        ids |= {uuid_of(known) for known in self.restored.values()}
         names: dict[str, str] = {}
+        taken: set[str] = set()
 
         def settle(part: dict[str, Any], *home: str) -> None:
             part["timestamp"] = str(_whole(part.get("timestamp")) or self.stamp)
             old = str(part.get("uuid", ""))
-            if old in ids and old not in names.values():
+            if old in ids and old not in taken:
                 names[old] = old
+                taken.add(old)
                 return
             said = [str(part.get(k, "")) for k in ("object_relation", "type", "value")]
             said += [str(part.get(k, "")) for k in ("name", "relationship_type")]
             count = 0
-            while (new := derived_uuid(*home, *said, str(count))) in names.values():
+            while (new := derived_uuid(*home, *said, str(count))) in taken:
                 count += 1
             names[old] = part["uuid"] = new
+            taken.add(new)
 
         for attribute in event["Attribute"]:
             settle(attribute, self.uuid)
@@ -363,28 +386,29 @@ class _Sending:
         for one in event["Object"]:
             for reference in one.get("ObjectReference", ()):
                 reference["object_uuid"] = one["uuid"]
-                target = reference["referenced_uuid"]
-                reference["referenced_uuid"] = names.get(target, target)
-                settle(reference, one["uuid"], reference["referenced_uuid"])
+                target = names.get(
+                    reference["referenced_uuid"], reference["referenced_uuid"]
+                )
+                reference["referenced_uuid"] = target
+                said = (one["uuid"], target, reference[_KIND])
+                if said in self.relations:
+                    reference["uuid"] = uuid_of(self.relations[said])
+                settle(reference, one["uuid"], target)
+                self.joined.add((one["uuid"], target))
+            one.get("ObjectReference", []).sort(key=lambda each: each["uuid"])
         for report in event["EventReport"]:
             settle(report, self.uuid)
 
     def _tag(self, event: dict[str, Any], handled_as: Tlp) -> None:
         """Tag the event and each part with the TLP level of what it was made of."""
-        by_uuid: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for one in self.held:
-            by_uuid[one["id"].partition("--")[2]].append(one)
-        strictest = [
-            max(tags, key=list(Tlp).index)
-            for tags in [[self._level(one, handled_as) for one in self.held]]
-        ][0]
+        strictest = max(self._level(one, handled_as) for one in self.held)
         paps = sorted({pap for one in self.held for pap in self._paps(one)})
         event["Tag"] = [
             *({"name": name} for name in (_TLP_TAGS[strictest], *paps)),
             *event["Tag"],
         ]
         for part in self._parts(event):
-            made_of = by_uuid.get(part["uuid"], ())
+            made_of = self.by_uuid.get(part["uuid"], ())
             if made_of and "type" in part:
                 level = max(self._level(one, handled_as) for one in made_of)
                 marks = {pap for one in made_of for pap in self._paps(one)}
@@ -428,39 +452,70 @@ class _Sending:
 
     def _fates(self, event: dict[str, Any]) -> Iterator[Fate]:
         """Look for each object in what came out."""
-        texts = frozenset(_scalars(event))
-        loose = frozenset(text.casefold() for text in texts)
+        texts = _standing(event)
         for index, one in enumerate(self.held):
-            uuid = one["id"].partition("--")[2]
-            again = self.restored.get(one["id"], one["id"]).partition("--")[2]
-            reason = self.failed.get(one["id"], "")
-            outcome: Outcome = "converted"
-            wanted = _known_by(one)
-            if one["type"] in _IMPLIED:
-                reason = _IMPLIED[one["type"]]
-            elif one is self.report:
-                outcome, reason = "converted", ""
-            elif wanted and all(_stands(text, texts, loose) for text in wanted):
-                reason = ""
-            elif again in texts and (not wanted or one["type"] in _CONTAINER):
-                reason = ""
-            elif any(_stands(text, texts, loose) for text in wanted) or again in texts:
+            outcome, reason = self._fate(one, texts)
+            if outcome != "lost" and self._has_audience(one):
                 outcome = "altered"
-                reason = reason or "not all of its values have a place in MISP"
-            else:
-                outcome = "lost"
-                reason = reason or f"misp-stix has no place for a {one['type']} here"
-            if reason == "" and one["type"] not in _IMPLIED:
-                audience = any(
-                    look_up(ref, self.known).kind in {"audience", "unknown"}
-                    for ref in self._refs[one["id"]]
-                )
-                if audience:
-                    outcome = "altered"
-                    reason = "its audience has no tag in MISP: a stricter TLP is put on"
+                said = "MISP has no tag for its audience: a stricter TLP is put on it"
+                reason = f"{reason}; {said}" if reason else said
             what = str(one.get("name", one.get("value", one["type"])))[:120]
-            place = f"objects[{index}]"
+            uuid, place = uuid_of(one["id"]), f"objects[{index}]"
             yield Fate(one["type"], uuid, place, what, outcome, (one["id"],), reason)
+
+    def _fate(self, one: dict[str, Any], texts: frozenset[str]) -> tuple[Outcome, str]:
+        if one["type"] in _IMPLIED:
+            return "converted", _IMPLIED[one["type"]]
+        if one is self.report:
+            return "converted", "it is the event"
+        if one is self.creator:
+            return "converted", "it is the event's creator"
+        if one["type"] == "relationship" and uuid_of(one["id"]) not in texts:
+            ends = [
+                uuid_of(self.restored.get(str(one.get(key)), str(one.get(key))))
+                for key in _ENDS
+            ]
+            if ends[0] == ends[1]:
+                return "converted", "both ends are one attribute in MISP"
+            if (ends[0], ends[1]) in self.joined:
+                return "converted", "its target hangs at its source in MISP"
+        again = uuid_of(self.restored.get(one["id"], one["id"])) in texts
+        if again and one["id"] in self.restored:
+            return "converted", ""
+        wanted = _known_by(one)
+        found = [text for text in wanted if text in texts or text.casefold() in texts]
+        if (wanted and len(found) == len(wanted)) or (again and not wanted):
+            return "converted", ""
+        if not wanted and is_observable(one) and one["id"] in self.held_in:
+            return "converted", "it stands in what holds it"
+        reason = self.failed.get(one["id"], "")
+        if found or again:
+            return "altered", reason or "not all of its values have a place in MISP"
+        return "lost", reason or f"MISP has no place for this {one['type']}"
+
+    @functools.cached_property
+    def held_in(self) -> frozenset[str]:
+        """Give the ids that other objects refer to."""
+        return frozenset(ref for one in self.held for ref in references(one))
+
+    def _has_audience(self, one: dict[str, Any]) -> bool:
+        kinds = {look_up(ref, self.known).kind for ref in self._refs[one["id"]]}
+        return one["type"] not in _IMPLIED and bool(kinds & {"audience", "unknown"})
+
+
+def _standing(event: dict[str, Any]) -> frozenset[str]:
+    """Give every text in an event, and those inside composites and patterns."""
+    texts: set[str] = set()
+    for text in scalars(event):
+        texts.add(text)
+        texts.add(text.casefold())
+        if "|" in text:
+            texts.update(text.split("|"))
+        if "'" in text:
+            texts.update(
+                re.sub(r"\\(.)", r"\1", each) for each in _QUOTED.findall(text)
+            )
+    return frozenset(texts)
 
 
 def _told(one: dict[str, Any]) -> list[list[str]]:
@@ -474,8 +529,10 @@ def _told(one: dict[str, Any]) -> list[list[str]]:
 def _known_by(one: dict[str, Any]) -> list[str]:
     """Give the texts by which an object is known wherever it has gone."""
     if one["type"] == "indicator" and one.get("pattern_type", "stix") == "stix":
-        quoted = _QUOTED.findall(str(one.get("pattern", "")))
+        quoted = _QUOTED.findall(_OF_TYPE.sub("", str(one.get("pattern", ""))))
         return [re.sub(r"\\(.)", r"\1", text) for text in quoted]
+    if "x_misp_value" in one:
+        return [str(one["x_misp_value"])]
     texts = [str(one[key]) for key in _KNOWN_BY if one.get(key) not in (None, "")]
     hashes = one.get("hashes")
     if isinstance(hashes, dict):
@@ -483,18 +540,7 @@ def _known_by(one: dict[str, Any]) -> list[str]:
     return texts
 
 
-def _stands(text: str, texts: frozenset[str], loose: frozenset[str]) -> bool:
-    if text in texts or text.casefold() in loose:
-        return True
-    return any(text in whole for whole in texts if "|" in whole or len(whole) > 500)
-
-
-def _is_plain(one: dict[str, Any]) -> bool:
-    """Tell an observable: it has no version of its own."""
-    return "created" not in one
-
-
-def _renamed(value: Any, names: dict[str, str]) -> Any:
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _renamed(inner, names) for key, inner in value.items()}
     if isinstance(value, list):
