@@ -42,57 +42,100 @@ TIMES: Final = frozenset(
     )
 )
 
-_ADDRESSES: Final = frozenset(("ipv4-addr", "ipv6-addr", "mac-addr", "domain-name"))
-_SOFTWARE: Final = frozenset(("software",))
-_ARTIFACT: Final = frozenset(("artifact",))
-_EMAIL: Final = frozenset(("email-addr",))
-_TRAFFIC: Final = frozenset(("network-traffic",))
-_FILES: Final = frozenset(("file", "directory"))
-# What a reference may name. `(type, property)` where types differ, else the property.
-# The schemas say the rest (relationship, sighting and object_refs).
-TARGETS: Final[dict[str | tuple[str, str], frozenset[str]]] = {
-    "created_by_ref": frozenset(("identity",)),
-    "object_marking_refs": frozenset(("marking-definition",)),
-    "operating_system_refs": _SOFTWARE,
-    "operating_system_ref": _SOFTWARE,
-    "host_vm_ref": _SOFTWARE,
-    "installed_software_refs": _SOFTWARE,
-    "sample_refs": frozenset(("artifact", "file")),
-    "analysis_sco_refs": OBSERVABLES,
-    ("directory", "contains_refs"): _FILES,
-    ("archive-ext", "contains_refs"): _FILES,
-    ("domain-name", "resolves_to_refs"): _ADDRESSES - {"mac-addr"},
-    ("ipv4-addr", "resolves_to_refs"): frozenset(("mac-addr",)),
-    ("ipv6-addr", "resolves_to_refs"): frozenset(("mac-addr",)),
-    "belongs_to_refs": frozenset(("autonomous-system",)),
-    "belongs_to_ref": frozenset(("user-account",)),
-    "body_raw_ref": frozenset(("artifact", "file")),
-    "raw_email_ref": _ARTIFACT,
-    "from_ref": _EMAIL,
-    "sender_ref": _EMAIL,
-    "to_refs": _EMAIL,
-    "cc_refs": _EMAIL,
-    "bcc_refs": _EMAIL,
-    "parent_directory_ref": frozenset(("directory",)),
-    "content_ref": _ARTIFACT,
-    "message_body_data_ref": _ARTIFACT,
-    "src_ref": _ADDRESSES,
-    "dst_ref": _ADDRESSES,
-    "src_payload_ref": _ARTIFACT,
-    "dst_payload_ref": _ARTIFACT,
-    "encapsulates_refs": _TRAFFIC,
-    "encapsulated_by_ref": _TRAFFIC,
-    "service_dll_refs": frozenset(("file",)),
-    "opened_connection_refs": _TRAFFIC,
-    "creator_user_ref": frozenset(("user-account",)),
-    "image_ref": frozenset(("file",)),
-    "parent_ref": frozenset(("process",)),
-    "child_refs": frozenset(("process",)),
+
+# Texts, numbers and truth values that the schemas fix and that nothing is read from.
+# `created` and `modified` are read with the header.
+SILENT: Final = frozenset(
+    (
+        *("type", "id", "spec_version", "created", "modified", "revoked", "confidence"),
+        *("lang", "defanged", "pattern", "pattern_type", "pattern_version", "count"),
+        *("number_observed", "is_family", "relationship_type", "identity_class"),
+    )
+)
+
+
+class Allowed:
+    """The types that a reference may name."""
+
+    __slots__ = ("_but", "_types")
+
+    def __init__(self, *types: str, but: frozenset[str] = frozenset()) -> None:
+        """Allow these types; or, when none is given, any type `but` some."""
+        self._types = frozenset(types)
+        self._but = but
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._types if self._types else kind not in self._but
+
+    @property
+    def words(self) -> str:
+        """Say it to a person."""
+        if self._types:
+            return f"the id of a {' or '.join(sorted(self._types))}"
+        return "the id of a domain object, not of an observable"
+
+
+_ARTIFACT: Final = Allowed("artifact")
+_EMAIL: Final = Allowed("email-addr")
+_FILES: Final = Allowed("file", "directory")
+_RESOLVED: Final = {
+    "resolves_to_refs": Allowed("mac-addr"),
+    "belongs_to_refs": Allowed("autonomous-system"),
 }
-# STIX 2.1 §5.2.1: what is sighted is a domain object, never an observable.
-NOT_TARGETS: Final[dict[tuple[str, str], frozenset[str]]] = {
-    ("sighting", "sighting_of_ref"): OBSERVABLES,
+_TRAFFIC: Final = Allowed("network-traffic")
+_USER: Final = Allowed("user-account")
+_ENDPOINT: Final = Allowed("ipv4-addr", "ipv6-addr", "mac-addr", "domain-name")
+_COMMON: Final = {
+    "created_by_ref": Allowed("identity"),
+    "object_marking_refs": Allowed("marking-definition"),
 }
+# What references may name, by type, extension or nested part. The schemas say the
+# rest: relationship, sighting, malware-analysis and object_refs.
+_TARGETS: Final[dict[str, dict[str, Allowed]]] = {
+    "archive-ext": {"contains_refs": _FILES},
+    "body_multipart": {"body_raw_ref": Allowed("artifact", "file")},
+    "directory": {"contains_refs": _FILES},
+    "domain-name": {
+        "resolves_to_refs": Allowed("ipv4-addr", "ipv6-addr", "domain-name")
+    },
+    "email-addr": {"belongs_to_ref": _USER},
+    "email-message": {
+        **dict.fromkeys(
+            ("from_ref", "sender_ref", "to_refs", "cc_refs", "bcc_refs"), _EMAIL
+        ),
+        "raw_email_ref": _ARTIFACT,
+    },
+    "file": {"parent_directory_ref": Allowed("directory"), "content_ref": _ARTIFACT},
+    "http-request-ext": {"message_body_data_ref": _ARTIFACT},
+    "ipv4-addr": _RESOLVED,
+    "ipv6-addr": _RESOLVED,
+    "malware": {"sample_refs": Allowed("artifact", "file")},
+    "malware-analysis": {"analysis_sco_refs": Allowed(*OBSERVABLES)},
+    "network-traffic": {
+        **dict.fromkeys(("src_ref", "dst_ref"), _ENDPOINT),
+        **dict.fromkeys(("src_payload_ref", "dst_payload_ref"), _ARTIFACT),
+        **dict.fromkeys(("encapsulates_refs", "encapsulated_by_ref"), _TRAFFIC),
+    },
+    "process": {
+        "opened_connection_refs": _TRAFFIC,
+        "creator_user_ref": _USER,
+        "image_ref": Allowed("file"),
+        **dict.fromkeys(("parent_ref", "child_refs"), Allowed("process")),
+    },
+    # STIX 2.1 §5.2.1: what is sighted is a domain object.
+    "sighting": {"sighting_of_ref": Allowed(but=OBSERVABLES)},
+    "windows-registry-key": {"creator_user_ref": _USER},
+    "windows-service-ext": {"service_dll_refs": Allowed("file")},
+}
+
+
+def targets(owner: str, name: str) -> Allowed | None:
+    """Tell what a reference may name; None where the standard leaves it open.
+
+    `owner` is the object's type, or the extension or part in which the reference is.
+    """
+    return _TARGETS.get(owner, {}).get(name) or _COMMON.get(name)
+
 
 # Properties of a type that hold a value to search for and correlate by, as (property,
 # kind of value). Hashes are read wherever a `hashes` dictionary stands.
@@ -113,22 +156,25 @@ VALUES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "windows-registry-key": (("key", "windows-registry-key"),),
     "x509-certificate": (("serial_number", "x509-certificate"),),
 }
-EMBEDDED_HASHES: Final = ("hashes", "file_header_hashes")
 
 # Properties whose text people search in, in any type of object.
 WORDS: Final = frozenset(
     (
-        *("name", "description", "aliases", "labels", "abstract", "content", "opinion"),
-        *("explanation", "objective", "goals", "product", "result_name", "authors"),
-        *("subject", "body", "display_name", "command_line", "cwd", "context", "cpe"),
-        *("vendor", "issuer", "statement", "external_id", "source_name", "path"),
-        *("country", "region", "city", "administrative_area", "relationship_type"),
-        *("contact_information", "street_address", "sectors", "title", "summary"),
+        *("name", "description", "aliases", "labels", "abstract", "content", "title"),
+        *("explanation", "objective", "goals", "result_name", "authors", "statement"),
+        *("subject", "body", "display_name", "command_line", "vendor", "issuer"),
+        *("contact_information", "administrative_area", "city"),
     )
 )
 # The first of these that is there names an object for a person.
 NAMES: Final = (
     *("name", "value", "abstract", "display_name", "subject", "path", "key"),
-    *("product", "relationship_type", "command_line", "account_login", "user_id"),
-    *("opinion", "context", "content", "description", "serial_number", "number"),
+    *("product", "command_line", "account_login", "user_id", "serial_number"),
+    *("opinion", "content", "description", "context", "number"),
 )
+# Where most objects of a type have none of them, or another says more.
+NAMES_OF: Final[dict[str, tuple[str, ...]]] = {
+    "relationship": ("relationship_type",),
+    "sighting": (),
+    "observed-data": (),
+}

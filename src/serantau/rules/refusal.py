@@ -1,4 +1,4 @@
-"""Why an object is not admitted: one finding, in words that a tired person can act on."""
+"""Why an object is not admitted: one finding that a tired person can act on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Refused(Exception):
-    """One finding about one object. It is no error of the node: callers count and show it.
+    """One finding about one object; no error of the node: callers count and show it.
 
     rule: the short name of the rule, stable, for tables and tests ("schema", "sco-id").
     place: JSON pointer (RFC 6901) into the object; empty for the object as a whole.
@@ -34,7 +34,7 @@ def pointer(*steps: str | int) -> str:
 
 
 def shown(value: Any, limit: int = 80) -> str:
-    """Give a value as it is shown in a finding: JSON-like, on one line, not too long."""
+    """Give a value as a finding shows it: JSON-like, on one line, not too long."""
     if isinstance(value, dict):
         return f"an object with {len(value)} properties" if value else "{}"
     if isinstance(value, list):

@@ -24,6 +24,8 @@ _META: Final = (
     "common/marking-definition",
 )
 _DROP: Final = object()
+_TEXT: Final = {"type": "string"}
+_IDENTIFIER: Final = "../common/identifier.json"
 _TLP_1: Final = (
     "613f2e26-407d-48c7-9eca-b8e91df99dc9",
     "34098fce-860f-48ae-8e50-ebd3cc5e41da",
@@ -46,16 +48,27 @@ class Amendment:
     why: str
 
 
-_ANY_BUT_NULL: Final = {
-    "type": ["array", "string", "number", "boolean", "object"],
-    "minItems": 1,
-}
 AMENDMENTS: Final = (
     Amendment(
-        "common/properties",
-        ("patternProperties", "^([a-z][a-z0-9_]{2,249})|id$"),
-        _ANY_BUT_NULL,
-        "means the same as the six alternatives, and is faster",
+        "common/core",
+        ("allOf",),
+        _DROP,
+        "§3.1: the rules for names, null and empty lists are checked where properties"
+        " are read anyway (facts.Gatherer), at a third of the cost",
+    ),
+    Amendment("common/cyber-observable-core", ("allOf",), _DROP, "the same"),
+    *(
+        Amendment(
+            "common/core",
+            ("properties", name),
+            {
+                "type": "string",
+                "pattern": "^[0-9]{4}-(0[1-9]|1[012])-(0[1-9]|[12][0-9]|3[01])"
+                "T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)\\.[0-9]{3,}Z$",
+            },
+            "the two patterns as one, which is faster",
+        )
+        for name in ("created", "modified")
     ),
     Amendment(
         "common/granular-marking",
@@ -247,8 +260,6 @@ AMENDMENTS: Final = (
 _PATTERN_WORDS: Final = (
     ("^[0-9]{4}-(0[1-9]|1[012])", "a UTC time such as 2026-01-31T08:00:00.000Z"),
     (
-        "T\\d{2}:\\d{2}:\\d{2}\\.\\d{3,}",
-        "a time with milliseconds, such as ...:00.000Z",
     ),
     ("^[a-z][a-z0-9-]+[a-z0-9]--", "an id: a type, two hyphens and a UUID"),
     ("^CVE-", "a CVE id such as CVE-2026-0001"),
@@ -275,6 +286,8 @@ class Schemas:
         }
         for amendment in AMENDMENTS:
             _amend(self._documents[amendment.schema], amendment)
+        for document in self._documents.values():
+            _demand_ids(document)
         self._registry = jsonschema_rs.Registry(
             [(document["$id"], document) for document in self._documents.values()]
         )
@@ -312,6 +325,24 @@ def _amend(document: Any, amendment: Amendment) -> None:
         del document[last]
     else:
         document[last] = amendment.value
+
+
+def _demand_ids(node: Any) -> None:
+    """Make each reference an id: for observables the schemas take any text.
+
+    STIX 2.1 §6: such properties are of type identifier.
+    """
+    if isinstance(node, list):
+        for item in node:
+            _demand_ids(item)
+    elif isinstance(node, dict):
+        for name, item in node.items():
+            if name.endswith("_ref") and item == _TEXT | item:
+                item["$ref"] = _IDENTIFIER
+            elif name.endswith("_refs") and item.get("items") == _TEXT:
+                item["items"] = {"$ref": _IDENTIFIER}
+            else:
+                _demand_ids(item)
 
 
 def _told(errors: list[jsonschema_rs.ValidationError], data: dict[str, Any]) -> Refused:
@@ -390,8 +421,6 @@ def _expected(error: jsonschema_rs.ValidationError) -> str:
 
 def _types(value: Any) -> str:
     names = value if isinstance(value, list) else [value]
-    if len(names) == 5:
-        return "a value: STIX 2.1 §2 has no null"
     words = {"array": "a list", "object": "an object", "integer": "a whole number"}
     return " or ".join(words.get(name, f"a {name}") for name in names)
 

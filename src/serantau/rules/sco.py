@@ -39,15 +39,25 @@ CONTRIBUTING: Final[dict[str, tuple[str, ...]]] = {
 _HASHES_FIRST: Final = ("MD5", "SHA-1", "SHA-256", "SHA-512")
 
 
+# For these the canonical JSON of the one property is its text between fixed ends.
+_SINGLE: Final[dict[str, tuple[str, bytes]]] = {
+    kind: (names[0], b'{"%b":' % names[0].encode())
+    for kind, names in CONTRIBUTING.items()
+    if len(names) == 1
+}
+
+
+_VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
+
 def uuid5_text(namespace: bytes, name: bytes) -> str:
     """Give the UUIDv5 of `name` as text (RFC 4122 §4.3)."""
-    digest = bytearray(
-        hashlib.sha1(namespace + name, usedforsecurity=False).digest()[:16]
+    # sha1 is what the standard asks for, and guards nothing here.
+    text = hashlib.sha1(namespace + name).hexdigest()  # noqa: S324
+    variant = "89ab"[int(text[16], 16) & 3]
+    return (
+        f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
     )
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def sco_id(data: dict[str, Any]) -> str | None:
@@ -57,21 +67,25 @@ def sco_id(data: dict[str, Any]) -> str | None:
     that carries none of them, or a custom type.
     """
     kind = data["type"]
+    single = _SINGLE.get(kind)
+    if single is not None:
+        value = data.get(single[0])
+        if type(value) is str:
+            name = single[1] + orjson.dumps(value) + b"}"
+            return f"{kind}--{uuid5_text(NAMESPACE, name)}"
     named = {key: data[key] for key in CONTRIBUTING.get(kind, ()) if key in data}
     if not named:
         return None
     hashes = named.get("hashes")
     if hashes:
-        first = next((name for name in _HASHES_FIRST if name in hashes), min(hashes))
+        first = next((name for name in _HASHES_FIRST if name in hashes), None)
+        if first is None:
+            first = min(hashes)
         named["hashes"] = {first: hashes[first]}
-    if all(type(value) is str for value in named.values()):
-        # Texts alone, under ASCII names: here orjson writes what RFC 8785 asks for.
-        name = orjson.dumps(named, option=orjson.OPT_SORT_KEYS)
-    else:
-        try:
-            name = rfc8785.dumps(named)
-        except rfc8785.CanonicalizationError:  # a number that I-JSON cannot carry
-            return None
+    try:
+        name = rfc8785.dumps(named)
+    except rfc8785.CanonicalizationError:  # a number that I-JSON cannot carry
+        return None
     return f"{kind}--{uuid5_text(NAMESPACE, name)}"
 
 

@@ -21,8 +21,9 @@ def path_of(data: dict[str, Any], selector: str) -> Path:
     for step in selector.split("."):
         index = _is_index(step)
         if index is not None and type(here) is list and int(index[1]) < len(here):
-            path.append(int(index[1]))
-            here = here[path[-1]]
+            number = int(index[1])
+            path.append(number)
+            here = here[number]
         elif type(here) is dict and step in here:
             path.append(step)
             here = here[step]

@@ -19,11 +19,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from serantau.rules import facts, properties
+from serantau.rules import facts, indicator, properties
+from serantau.rules.facts import Gatherer
 from serantau.rules.jsontext import Limits, over, read_json
+from serantau.rules.marking import well_known
 from serantau.rules.refusal import Refused, pointer, shown
 from serantau.rules.schema import CORE, OBSERVABLE_CORE, Schemas
 from serantau.rules.sco import is_deterministic, sco_id
@@ -34,6 +37,7 @@ __all__ = ["Limits", "ObjectVersion", "Reader", "Refused", "id_key", "sco_id"]
 
 _is_type: Final = re.compile(r"[a-z](?=.{2,249}\Z)[a-z0-9]*(?:-[a-z0-9]+)*-?").fullmatch
 _NAME_LENGTH: Final = 200
+_tlp: Final = lru_cache(maxsize=1024)(well_known)
 _FINEST_VERSION: Final = len("2026-01-31T08:00:00.000000Z")
 
 
@@ -69,6 +73,7 @@ class ObjectVersion:
     text: str
     unversioned: bool
     data: dict[str, Any]
+    redacted: bool = False
 
 
 def id_key(object_id: str) -> int:
@@ -84,6 +89,7 @@ class Reader:
         """Take the limits, and the schemas' texts by name (`wire.schemas`)."""
         self._limits = limits
         self._schemas = Schemas(schemas)
+        self._gatherer = Gatherer()
 
     def read(self, raw: bytes) -> ObjectVersion:
         """Check one object's JSON text and read it.
@@ -92,12 +98,22 @@ class Reader:
             Refused: the first finding.
         """
         data, body = read_json(raw, self._limits)  # 1
-        kind, object_id = _header(data)  # 2
+        kind, object_id = _header(data, self._schemas.types)  # 2
         schema = self._schemas.types.get(kind)
-        self._schemas.check(schema or _core_of(data), data)  # 3
-        created, modified = _times(data, kind)  # 4
-        found = facts.gather(data, known=schema is not None)
-        if kind in properties.OBSERVABLES and is_deterministic(object_id):  # 5
+        known = schema is not None
+        if schema is None:
+            schema = _core_of(data)
+        self._schemas.check(schema, data)  # 3
+        timed = schema is not OBSERVABLE_CORE and kind not in properties.OBSERVABLES
+        created = modified = None
+        version = creator = ""
+        if timed:  # 4
+            created, modified = _times(data)
+            version = data.get("modified") or data["created"]
+            creator = data.get("created_by_ref", "")
+        _check_order(data, kind)
+        edges, values, words = self._gatherer.gather(data, known=known)
+        if known and not timed and is_deterministic(object_id):  # 5
             _check_sco_id(data, object_id)
         marking_refs = tuple(data.get("object_marking_refs", ()))
         granular_refs: tuple[str, ...] = ()
@@ -107,36 +123,35 @@ class Reader:
             raise Refused(
                 "circular-marking", "", "a marking that marks itself", "another's id"
             )
-        values = found.values
         if kind == "indicator":  # 7
-            values.extend(self._pattern_values(data, found.words))
+            values.extend(self._pattern_values(data, words))
         elif kind == "language-content":
-            found.words.extend(_translations(data["contents"]))
-        if "lang" in data:
+            words.extend(_translations(data["contents"]))
+        if timed and "lang" in data:
             _check_language(data["lang"], "/lang")
-        if len(values) > 1:
-            values = list(dict.fromkeys(values))
-        words = found.words
-        words.extend([value for _, value in values])
+        if values:
+            if len(values) > 1:
+                values = list(dict.fromkeys(values))
+            words.extend([value for _, value in values])
         return ObjectVersion(
-            id=object_id,
-            type=kind,
-            key=id_key(object_id),
-            created=created,
-            modified=modified or created or 0,
-            version=data.get("modified") or data.get("created") or "",
-            creator=data.get("created_by_ref", ""),
-            revoked=data.get("revoked") is True,
-            name=_name(data, values),
-            body=body,
-            marking_refs=marking_refs,
-            granular_refs=granular_refs,
-            has_tlp=any(map(_TLP_IDS.__contains__, marking_refs)),
-            edges=tuple(found.edges),
-            values=tuple(values),
-            text=fold("\n".join(words)),
-            unversioned=modified is None,
-            data=data,
+            object_id,
+            kind,
+            id_key(object_id),
+            created,
+            modified or created or 0,
+            version,
+            creator,
+            data.get("revoked") is True,
+            _name(data, kind, values),
+            body,
+            marking_refs,
+            granular_refs,
+            any(map(_tlp, marking_refs)),
+            tuple(edges),
+            tuple(values),
+            fold("\n".join(words)),
+            modified is None,
+            data,
         )
 
     def _pattern_values(
@@ -150,8 +165,6 @@ class Reader:
         if data["pattern_type"] != "stix":
             words.append(pattern)
             return ()
-        from serantau.rules import indicator
-
         try:
             return indicator.parse(pattern).values()
         except indicator.PatternError as error:
@@ -164,19 +177,18 @@ class Reader:
             ) from None
 
 
-def _header(data: Any) -> tuple[str, str]:
+def _header(data: Any, types: Mapping[str, str]) -> tuple[str, str]:
     """Find type and id, and that this is STIX 2.1 at all."""
     if type(data) is not dict:
         raise Refused("object", "", shown(data), "a JSON object")
     kind, object_id = data.get("type"), data.get("id")
-    if type(kind) is not str or _is_type(kind) is None:
+    if type(kind) is not str or (kind not in types and _is_type(kind) is None):
         raise Refused("type", "/type", shown(kind), "the name of a STIX type")
     if kind == "bundle":
         raise Refused("type", "/type", "a bundle", "an object: load what is in it")
-    if type(object_id) is not str or facts.is_id(object_id) is None:
+    # The schema of the type says whether what follows the hyphens is a UUID.
+    if type(object_id) is not str or object_id[:-36] != f"{kind}--":
         raise Refused("id", "/id", shown(object_id), f"{kind}--UUID (STIX 2.1 §2.9)")
-    if object_id[:-38] != kind:
-        raise Refused("id", "/id", shown(object_id), f"an id that begins {kind}--")
     version = data.get("spec_version")
     if version != "2.1" and (
         version is not None
@@ -204,36 +216,40 @@ def _core_of(data: dict[str, Any]) -> str:
     return CORE if "created" in data or "modified" in data else OBSERVABLE_CORE
 
 
-def _times(data: dict[str, Any], kind: str) -> tuple[int | None, int | None]:
-    """Read created and modified, and hold the pairs that the standard orders."""
-    created = modified = None
-    if "created" in data and type(data["created"]) is str:
-        created = facts.check_time(data["created"], "/created")
-    if "modified" in data and type(data["modified"]) is str:
-        text = data["modified"]
-        modified = facts.check_time(text, "/modified")
-        if len(text) > _FINEST_VERSION:
-            # Two versions within a microsecond could not be told apart.
-            raise Refused(
-                "time", "/modified", shown(text), "at most six digits of a second"
-            )
-        if created is not None and modified < created:
-            raise Refused(
-                "time-order", "/modified", text, f"not before created {data['created']}"
-            )
-    for first, then, equal in properties.ORDERED_TIMES.get(kind, ()):
-        if first in data and then in data:
-            start = facts.check_time(data[first], f"/{first}")
-            end = facts.check_time(data[then], f"/{then}")
-            if end < start or (end == start and not equal):
-                words = "not before" if equal else "later than"
-                raise Refused(
-                    "time-order",
-                    f"/{then}",
-                    data[then],
-                    f"{words} {first} {data[first]}",
-                )
+def _times(data: dict[str, Any]) -> tuple[int, int | None]:
+    """Read created and modified; a marking definition has no modified (§7.2.1)."""
+    text = data["created"]
+    created = facts.check_time(text, "/created")
+    later = data.get("modified")
+    if later is None:
+        return created, None
+    if len(later) > _FINEST_VERSION:
+        # Two versions within a microsecond could not be told apart.
+        raise Refused(
+            "time", "/modified", shown(later), "at most six digits of a second"
+        )
+    if later == text:
+        return created, created
+    modified = facts.check_time(later, "/modified")
+    if modified < created:
+        raise Refused(
+            "time-order", "/modified", later, f"no earlier than created {text}"
+        )
     return created, modified
+
+
+def _check_order(data: dict[str, Any], kind: str) -> None:
+    """Hold the pairs of times of which the standard says which is the earlier."""
+    for first, then, equal in properties.ORDERED_TIMES.get(kind, ()):
+        early, late = data.get(first), data.get(then)
+        # Times of one length are written alike: then their texts are in their order.
+        if not early or not late or (len(early) == len(late) and early < late):
+            continue
+        start = facts.check_time(early, f"/{first}")
+        end = facts.check_time(late, f"/{then}")
+        if end < start or (end == start and not equal):
+            words = "no earlier than" if equal else "later than"
+            raise Refused("time-order", f"/{then}", late, f"{words} {first} {early}")
 
 
 def _check_sco_id(data: dict[str, Any], object_id: str) -> None:
@@ -250,13 +266,13 @@ def _check_sco_id(data: dict[str, Any], object_id: str) -> None:
 def _granular_refs(data: dict[str, Any]) -> Iterator[str]:
     """Give each marking that parts of the object carry, once."""
     seen = set()
-    for index, marking in enumerate(data["granular_markings"]):
+    for index, marked in enumerate(data["granular_markings"]):
         place = pointer("granular_markings", index)
         # STIX 2.1 §7.2.3.1: exactly one of them.
-        if ("lang" in marking) == ("marking_ref" in marking):
-            got = "both" if "lang" in marking else "neither"
+        if ("lang" in marked) == ("marking_ref" in marked):
+            got = "both" if "lang" in marked else "neither"
             raise Refused("granular-marking", place, got, "one of lang and marking_ref")
-        for number, selector in enumerate(marking["selectors"]):
+        for number, selector in enumerate(marked["selectors"]):
             if not path_of(data, selector):
                 raise Refused(
                     "selector",
@@ -264,11 +280,11 @@ def _granular_refs(data: dict[str, Any]) -> Iterator[str]:
                     shown(selector),
                     "the path of something that is in the object",
                 )
-        if "lang" in marking:
-            _check_language(marking["lang"], f"{place}/lang")
-        elif marking["marking_ref"] not in seen:
-            seen.add(marking["marking_ref"])
-            yield marking["marking_ref"]
+        if "lang" in marked:
+            _check_language(marked["lang"], f"{place}/lang")
+        elif marked["marking_ref"] not in seen:
+            seen.add(marked["marking_ref"])
+            yield marked["marking_ref"]
 
 
 def _translations(contents: dict[str, Any]) -> Iterator[str]:
@@ -301,34 +317,13 @@ def _check_language(tag: str, place: str) -> None:
         )
 
 
-def _name(data: dict[str, Any], values: list[tuple[str, str]]) -> str:
+def _name(data: dict[str, Any], kind: str, values: list[tuple[str, str]]) -> str:
     """Give the short text by which a person knows the object."""
-    for name in properties.NAMES:
+    for name in properties.NAMES_OF.get(kind, properties.NAMES):
         text = data.get(name)
-        if text is not None and text != "":
-            return " ".join(str(text)[:_NAME_LENGTH].split())
-    return values[0][1] if values else str(data["type"])
-
-
-_TLP_IDS: Final = frozenset(
-    f"marking-definition--{id}"
-    for id in (
-        *(
-            "94868c89-83c2-464b-929b-a1a8aa3c8487",
-            "bab4a63c-aed9-4cf5-a766-dfca5abac2bb",
-        ),
-        *(
-            "55d920b0-5e8b-4f79-9ee9-91f868d9b421",
-            "939a9414-2ddd-4d32-a0cd-375ea402b003",
-        ),
-        *(
-            "e828b379-4e03-4974-9ac4-e53a884c97c1",
-            "613f2e26-407d-48c7-9eca-b8e91df99dc9",
-        ),
-        *(
-            "34098fce-860f-48ae-8e50-ebd3cc5e41da",
-            "f88d31f6-486f-44da-b317-01333bde0b82",
-        ),
-        "5e57c739-391a-4eb3-b6be-7d15ca92d5ed",
-    )
-)
+        if text is None or text == "":
+            continue
+        if type(text) is str and len(text) <= _NAME_LENGTH and text.isprintable():
+            return text
+        return " ".join(str(text)[:_NAME_LENGTH].split())
+    return values[0][1] if values else kind

@@ -21,11 +21,12 @@ def load_schemas(package: str = PACKAGE) -> dict[str, bytes]:
     """
     found = find_spec(package)
     places = found.submodule_search_locations if found is not None else None
-    root = Path(places[0], "schemas-2.1", "schemas") if places else None
-    texts = {
-        path.relative_to(root).with_suffix("").as_posix(): path.read_bytes()
-        for path in (sorted(root.glob("*/*.json")) if root else ())
-    }
+    texts = {}
+    for place in places or ():
+        root = Path(place, "schemas-2.1", "schemas")
+        for path in sorted(root.glob("*/*.json")):
+            name = path.relative_to(root).with_suffix("").as_posix()
+            texts[name] = path.read_bytes()
     if not texts:
         raise ConfigError(
             f"The STIX schemas of the package {package} are not there.",
