@@ -599,7 +599,8 @@ def _words_of(
     if levels and (handled_as is None or handled_as <= max(levels)):
         first.append(max(levels).label)
     elif handled_as is not None:
-        first.append(f"no TLP marking, handled here as {handled_as.label}")
+        lacking = "" if levels else "no TLP marking, "
+        first.append(f"{lacking}handled here as {handled_as.label}")
     audiences = sorted(each.text for each in markings if each.kind == "audience")
     if audiences:
         first.append(" and ".join(audiences))
