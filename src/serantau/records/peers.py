@@ -46,8 +46,9 @@ class Cursor:
     """How far one collection of a peer was pulled.
 
     added_after: the last page's end as the peer wrote it, empty at the start. pulled,
-    held, refused: objects since the beginning. at: when the last pull ended, as an
-    instant; 0 before the first. fault: why it ended, empty when nothing was wrong.
+    held, refused: objects since the beginning. at: when this node last had everything
+    that was there, as an instant; 0 before. fault: why the last pull broke off, empty
+    when it did not.
     """
 
     collection: str
@@ -190,15 +191,16 @@ class Peers:
         )
 
     def ended(self, tx: Tx, peer: Peer, collection: str, fault: str) -> None:
-        """Write down that a pull ended now, and why when something was wrong.
+        """Write down that a pull came to its end now, or why it broke off.
 
-        An empty `collection` stands for the peer as a whole: it could not be asked.
+        An empty `collection` stands for the peer as a whole.
         """
         if tx.row("SELECT 1 FROM peer WHERE n = :peer", peer=peer.number) is None:
             return
         self._touch(tx, peer, collection)
         tx.run(
-            "UPDATE cursor SET at = :at, fault = :fault "
+            "UPDATE cursor SET fault = :fault, "
+            "at = CASE WHEN :fault = '' THEN :at ELSE at END "
             "WHERE peer = :peer AND collection = :collection",
             at=tx.clock.now(),
             fault=fault,

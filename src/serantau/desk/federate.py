@@ -1,0 +1,525 @@
+"""How nodes follow each other: pulled pages, hints that make a pull happen now.
+
+A page, its refusals and the cursor behind it are one transaction. So a crash at any
+instruction leaves a place from which the next pull goes on, and loops between peers end
+by themselves: what a node already holds is not new to it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import httpx2
+import structlog
+
+from serantau.desk.intake import Intake, Report
+from serantau.errors import PeerError, SerantauError
+from serantau.node import Node
+from serantau.records.database import Tx
+from serantau.records.peers import Peer, Peers
+from serantau.records.quarantine import Fault
+from serantau.rules.refusal import shown
+from serantau.rules.stix import ObjectVersion
+from serantau.wire.bundle import Piece
+from serantau.wire.client import CollectionIn, PageIn, TaxiiClient
+
+# Federation wants every version: a new member has the history, not only its end.
+_EVERY_VERSION = {"version": "all"}
+_REALM = "x_serantau_realm"
+_REALM_BYTES = b'"x_serantau_realm"'
+# In seconds: how often the list of peers is read again, the first step of a back-off,
+# how quiet a line may be, and how long a thread may take to end.
+_ROSTER_SECONDS = 2.0
+_BACK_OFF_SECONDS = 1.0
+_QUIET_SECONDS = 60.0
+_END_SECONDS = 10.0
+
+_log = structlog.get_logger(__name__)
+_chance = random.SystemRandom()
+
+
+@dataclass(slots=True)
+class Pulled:
+    """What one pull brought from one collection. fault: why it broke off, or empty."""
+
+    collection: str
+    title: str
+    new: int = 0
+    held: int = 0
+    refused: int = 0
+    pages: int = 0
+    seconds: float = 0.0
+    fault: str = ""
+
+
+@dataclass(slots=True)
+class PullReport:
+    """What one pull brought. fault: why the peer could not be asked, or empty."""
+
+    peer: str
+    collections: list[Pulled] = field(default_factory=list)
+    fault: str = ""
+
+    @property
+    def new(self) -> int:
+        """Count the objects that were new here."""
+        return sum(one.new for one in self.collections)
+
+    @property
+    def held(self) -> int:
+        """Count the objects that were here already."""
+        return sum(one.held for one in self.collections)
+
+    @property
+    def refused(self) -> int:
+        """Count the objects that went to quarantine."""
+        return sum(one.refused for one in self.collections)
+
+    @property
+    def faults(self) -> list[str]:
+        """List what went wrong, in words."""
+        several = [self.fault, *(one.fault for one in self.collections)]
+        return list(dict.fromkeys(filter(None, several)))
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """How it stands with a peer.
+
+    at: when this node last had everything that the peer lets it have, as an instant; 0
+    before. lag: seconds since then, None before. fault: why the last pull broke off.
+    new, held, refused: objects since the beginning.
+    """
+
+    peer: Peer
+    at: int
+    lag: float | None
+    fault: str
+    new: int
+    held: int
+    refused: int
+
+
+class Federation:
+    """Pulls what peers let this node have."""
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        transport: Callable[[Peer], httpx2.BaseTransport | None] = lambda _: None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Pull into `node`.
+
+        Args:
+            node: an open node.
+            transport: what carries the requests to a peer, None for sockets.
+            sleep: waits where a peer asks for it.
+        """
+        self._node = node
+        self._transport = transport
+        self._sleep = sleep
+        self._stop = threading.Event()
+        self._intake = Intake(node)
+        self.peers = Peers()
+
+    def peer(self, name: str) -> Peer:
+        """Give a peer, ready to be asked.
+
+        Raises:
+            NotFound: no peer has this name.
+        """
+        with self._node.db.read() as tx:
+            return self.peers.get(tx, name, self._node.seal)
+
+    def client(self, peer: Peer) -> TaxiiClient:
+        """Open a line to a peer; whoever asked for it closes it.
+
+        Raises:
+            PeerError: its address or its certificate cannot be used.
+        """
+        config = self._node.config
+        own = (config.http.certificate, config.http.key)
+        return TaxiiClient(
+            peer.url,
+            name=peer.name,
+            user=peer.user,
+            password=peer.secret if peer.user else "",
+            token="" if peer.user else peer.secret,
+            realm=config.node.realm,
+            ca=peer.certificate,
+            certificate=own if all(own) else None,
+            timeout=config.federation.timeout_seconds,
+            body_bytes=config.limits.post_bytes,
+            clock=self._node.clock,
+            sleep=self._sleep,
+            transport=self._transport(peer),
+        )
+
+    def pull(self, name: str) -> PullReport:
+        """Pull everything new from one peer; what a peer does wrong is in the report.
+
+        Raises:
+            NotFound: no peer has this name.
+            StoreError, ConfigError: this node cannot do it.
+        """
+        peer = self.peer(name)
+        try:
+            client = self.client(peer)
+        except PeerError as fault:
+            report = PullReport(name, fault=str(fault))
+            self._ended(peer, report)
+            return report
+        with client:
+            return self._pull(peer, client)
+
+    def _pull(self, peer: Peer, client: TaxiiClient) -> PullReport:
+        report = PullReport(peer.name)
+        try:
+            for collection in self._chosen(peer, client):
+                pulled = Pulled(collection.id, collection.title)
+                report.collections.append(pulled)
+                self._pull_collection(peer, client, collection, pulled)
+        except PeerError as fault:
+            report.fault = str(fault)
+        self._ended(peer, report)
+        if report.faults:
+            _log.warning("pull broke off", peer=peer.name, faults=report.faults)
+        elif report.new or report.refused:
+            _log.info("pulled", peer=peer.name, new=report.new, refused=report.refused)
+        return report
+
+    @staticmethod
+    def _chosen(peer: Peer, client: TaxiiClient) -> list[CollectionIn]:
+        readable = [one for one in client.collections() if one.can_read]
+        if not peer.collection:
+            return readable
+        chosen = [one for one in readable if peer.collection in (one.id, one.alias)]
+        if not chosen:
+            names = ", ".join(one.alias or one.id for one in readable) or "none"
+            raise PeerError(
+                f"{peer.name} lets this node read no collection {peer.collection!r}.",
+                mend=f"Readable there: {names}.",
+            )
+        return chosen
+
+    def _pull_collection(
+        self,
+        peer: Peer,
+        client: TaxiiClient,
+        collection: CollectionIn,
+        pulled: Pulled,
+    ) -> None:
+        """Admit page after page, the next one on its way meanwhile."""
+        began = time.monotonic()
+        with self._node.db.read() as tx:
+            cursor = self.peers.cursor(tx, peer, collection.id)
+        pages = client.pages(
+            collection.id,
+            added_after=cursor.added_after,
+            limit=self._node.config.federation.page,
+            match=_EVERY_VERSION,
+        )
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix=peer.name) as ahead:
+                coming = ahead.submit(next, pages, None)
+                while (page := coming.result()) is not None:
+                    coming = ahead.submit(next, pages, None)
+                    report = self._admit(peer, collection, page)
+                    pulled.pages += 1
+                    pulled.new += report.new
+                    pulled.held += report.held
+                    pulled.refused += report.refused
+                    if self._stop.is_set():
+                        break
+        except PeerError as fault:
+            pulled.fault = str(fault)
+        finally:
+            pulled.seconds = time.monotonic() - began
+
+    def _admit(self, peer: Peer, collection: CollectionIn, page: PageIn) -> Report:
+        """Take in one page and move the cursor past it, in one transaction."""
+        if not page.objects:
+            return Report()
+        node = self._node
+        # The label is kept with what is refused, so that a retry handles it the same.
+        handle_as = peer.handle_as or node.config.handling.sources.get(peer.name, "")
+        origin = f"{peer.name}, collection {collection.alias or collection.id}"
+        pieces = [
+            Piece(raw=raw, fault=None, ordinal=place, offset=0, line=0)
+            for place, raw in enumerate(page.objects)
+        ]
+        versions, faults = self._intake.read(pieces, origin)
+        try:
+            with node.db.write() as tx:
+                versions, foreign = self._sift(tx, versions, origin)
+                report, _ = self._intake.admit(
+                    tx,
+                    versions,
+                    [*faults, *foreign],
+                    source=f"peer:{peer.name}",
+                    origin=origin,
+                    handling=self._intake.handling(peer.name, handle_as),
+                    handle_as=handle_as,
+                )
+                self.peers.advance(
+                    tx,
+                    peer,
+                    collection.id,
+                    resume=page.resume,
+                    pulled=report.new,
+                    held=report.held,
+                    refused=report.refused,
+                )
+        except BaseException:
+            # What was remembered of a rolled-back transaction never came to be.
+            node.audiences.forget()
+            raise
+        return report
+
+    def _sift(
+        self, tx: Tx, versions: list[ObjectVersion], origin: str
+    ) -> tuple[list[ObjectVersion], list[Fault]]:
+        """Part off what a peer may not say: another realm's objects, and ours."""
+        node = self._node.config.node
+        faults: list[Fault] = []
+        claimed: list[ObjectVersion] = []
+        for version in versions:
+            if _REALM_BYTES in version.body and (
+                version.data.get(_REALM, node.realm) != node.realm
+            ):
+                faults.append(
+                    _finding(
+                        version,
+                        origin,
+                        "another-realm",
+                        f"/{_REALM}",
+                        shown(version.data[_REALM]),
+                        node.realm,
+                    )
+                )
+            elif node.identity and version.creator == node.identity:
+                claimed.append(version)
+        if claimed:
+            faults += self._not_ours(tx, claimed, origin)
+        if not faults:
+            return versions, []
+        refused = {(fault.id, fault.body) for fault in faults}
+        kept = [
+            version for version in versions if (version.id, version.body) not in refused
+        ]
+        return kept, faults
+
+    @staticmethod
+    def _not_ours(tx: Tx, claimed: list[ObjectVersion], origin: str) -> list[Fault]:
+        """Find versions in this node's name that it never made.
+
+        STIX 2.1 §3.6.2: only an object's creator makes new versions or revokes it.
+        """
+        held = {
+            (row.key, row.modified)
+            for row in tx.rows(
+                "SELECT key, modified FROM object WHERE "  # noqa: S608 - our own names
+                + tx.among("key", "keys"),
+                keys=tx.array({version.key for version in claimed}),
+            )
+        }
+        return [
+            _finding(
+                version,
+                origin,
+                "in-our-name",
+                "/created_by_ref",
+                f"version {version.version or '-'}, which is not here",
+                "versions in this node's name only from this node; retry it if it is "
+                "one that was lost here",
+            )
+            for version in claimed
+            if (version.key, version.modified) not in held
+        ]
+
+    def _ended(self, peer: Peer, report: PullReport) -> None:
+        with self._node.db.write() as tx:
+            self.peers.ended(tx, peer, "", next(iter(report.faults), ""))
+            for pulled in report.collections:
+                self.peers.ended(tx, peer, pulled.collection, pulled.fault)
+
+    def status(self) -> list[PeerStatus]:
+        """Tell how it stands with each peer."""
+        with self._node.db.read() as tx:
+            now = tx.clock.now()
+            return [self._status(tx, peer, now) for peer in self.peers.list(tx)]
+
+    def _status(self, tx: Tx, peer: Peer, now: int) -> PeerStatus:
+        cursors = self.peers.cursors(tx, peer)
+        # The row of no collection tells of the last pull as a whole.
+        whole = self.peers.cursor(tx, peer, "")
+        return PeerStatus(
+            peer=peer,
+            at=whole.at,
+            lag=(now - whole.at) / 1_000_000 if whole.at else None,
+            fault=whole.fault,
+            new=sum(cursor.pulled for cursor in cursors),
+            held=sum(cursor.held for cursor in cursors),
+            refused=sum(cursor.refused for cursor in cursors),
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow every enabled peer until `stop`; peers added meanwhile too."""
+        self._stop, self._sleep = stop, stop.wait
+        follows: dict[str, _Follow] = {}
+        try:
+            while not stop.is_set():
+                self._match(follows, stop)
+                stop.wait(_ROSTER_SECONDS)
+        finally:
+            for follow in follows.values():
+                follow.end()
+            for follow in follows.values():
+                follow.join()
+
+    def _match(self, follows: dict[str, _Follow], stop: threading.Event) -> None:
+        """Follow whom the table names, and no one else."""
+        try:
+            with self._node.db.read() as tx:
+                wanted = {peer.name: peer for peer in self.peers.list(tx)}
+        except SerantauError as fault:
+            _log.error("peers cannot be listed", fault=str(fault))
+            return
+        for name, follow in list(follows.items()):
+            if wanted.get(name) != follow.peer or not follow.peer.enabled:
+                follow.end()
+                del follows[name]
+        for name, peer in wanted.items():
+            if peer.enabled and name not in follows:
+                follows[name] = _Follow(self, peer, stop, self._poll_seconds)
+
+    @property
+    def _poll_seconds(self) -> float:
+        return self._node.config.federation.poll_seconds
+
+
+def _finding(
+    version: ObjectVersion, origin: str, rule: str, place: str, got: str, expected: str
+) -> Fault:
+    return Fault(
+        body=version.body,
+        rule=rule,
+        place=place,
+        got=got,
+        expected=expected,
+        origin=origin,
+        id=version.id,
+    )
+
+
+class _Follow:
+    """Two threads that follow one peer: one hears hints, the other pulls."""
+
+    def __init__(
+        self,
+        federation: Federation,
+        peer: Peer,
+        stop: threading.Event,
+        poll_seconds: float,
+    ) -> None:
+        self.peer = peer
+        self._federation = federation
+        self._stop = stop
+        self._poll = poll_seconds
+        self._over = threading.Event()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._hang_up: Callable[[], None] | None = None
+        self._threads = [
+            threading.Thread(target=target, name=f"{verb} {peer.name}", daemon=True)
+            for verb, target in (("pull", self._pull), ("hear", self._hear))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Let both threads come to an end."""
+        self._over.set()
+        self._wake.set()
+        with self._lock:
+            if self._hang_up is not None:
+                self._hang_up()
+
+    def join(self) -> None:
+        """Wait until both threads have ended."""
+        for thread in self._threads:
+            thread.join(_END_SECONDS)
+
+    def _ends(self) -> bool:
+        return self._over.is_set() or self._stop.is_set()
+
+    def _back_off(self, failures: int) -> float:
+        """Give the seconds to wait after so many failures in a row, with jitter."""
+        longest = min(_BACK_OFF_SECONDS * 2.0 ** min(failures, 16), self._poll)
+        return longest * _chance.uniform(0.5, 1.0)
+
+    def _pull(self) -> None:
+        failures = 0
+        while not self._ends():
+            self._wake.clear()
+            failures = failures + 1 if self._broke_off() else 0
+            if failures:
+                # Hints do not hurry a peer that fails: they may be all it still does.
+                self._over.wait(self._back_off(failures))
+            else:
+                self._wake.wait(self._poll)
+
+    def _broke_off(self) -> bool:
+        try:
+            return bool(self._federation.pull(self.peer.name).faults)
+        except SerantauError as fault:
+            _log.error("pull failed", peer=self.peer.name, fault=str(fault))
+        except Exception:
+            # A fault of our own must not end the following of a peer for good.
+            _log.exception("pull failed", peer=self.peer.name)
+        return True
+
+    def _hear(self) -> None:
+        failures = 0
+        while not self._ends():
+            try:
+                peer = self._federation.peer(self.peer.name)
+                with self._federation.client(peer) as client:
+                    heard = self._listen(client)
+                failures = 1 if heard else failures + 1
+            except SerantauError as fault:
+                failures += 1
+                _log.debug("no hints", peer=self.peer.name, fault=str(fault))
+            except Exception:
+                failures += 1
+                _log.exception("no hints", peer=self.peer.name)
+            self._over.wait(self._back_off(failures))
+
+    def _listen(self, client: TaxiiClient) -> bool:
+        """Wake the other thread at each hint; say whether there was a sign of life."""
+        heard = False
+        with client.hints(_QUIET_SECONDS) as hints:
+            with self._lock:
+                self._hang_up = hints.close
+            try:
+                if self._ends():
+                    return heard
+                # What was hinted at while the line was down is not hinted at again.
+                self._wake.set()
+                for hint in hints:
+                    heard = True
+                    if hint.event == "hint":
+                        self._wake.set()
+                    if self._ends():
+                        break
+            finally:
+                with self._lock:
+                    self._hang_up = None
+        return heard
