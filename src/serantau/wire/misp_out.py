@@ -41,7 +41,8 @@ _IMPLIED = {
     "marking-definition": "what it says stands in the tags of what it marks",
     "extension-definition": "it describes a form, which MISP does not read",
 }
-_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'")
+# STIX 2.1 §9: a text in quotes; after a dot it is a key, such as hashes.'SHA-1'.
+_QUOTED = re.compile(r"(?<!\.)'((?:[^'\\]|\\.)*)'|\.'(?:[^'\\]|\\.)*'")
 _OF_TYPE = re.compile(r"\.type\s*=\s*'[^']*'")
 _KNOWN_BY = (
     *("value", "name", "path", "key", "number", "subject", "message_id", "user_id"),
@@ -530,7 +531,7 @@ def _known_by(one: dict[str, Any]) -> list[str]:
     """Give the texts by which an object is known wherever it has gone."""
     if one["type"] == "indicator" and one.get("pattern_type", "stix") == "stix":
         quoted = _QUOTED.findall(_OF_TYPE.sub("", str(one.get("pattern", ""))))
-        return [re.sub(r"\\(.)", r"\1", text) for text in quoted]
+        return [re.sub(r"\\(.)", r"\1", text) for text in quoted if text]
     if "x_misp_value" in one:
         return [str(one["x_misp_value"])]
     texts = [str(one[key]) for key in _KNOWN_BY if one.get(key) not in (None, "")]

@@ -1,0 +1,194 @@
+"""A MISP feed: a folder, or a web address, with `manifest.json` and one file an event.
+
+`manifest.json` maps each event's uuid to its line, time and tags; `hashes.csv` has a
+line `md5 of a value,uuid of the event` for each value, so that a MISP can see whether
+a feed knows a value without loading it; `<uuid>.json` is the event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from serantau.errors import BadInput, NotFound, SerantauError, TooLarge
+from serantau.wire.misp import FILE_BYTES, events
+from serantau.wire.misp_values import kind_of, read_seconds, read_uuid, text_or
+
+MANIFEST = "manifest.json"
+HASHES = "hashes.csv"
+Fetch = Callable[[str], bytes]
+# What MISP's own generator puts into a manifest and a feed event; the rest of an event
+# (ids of an instance, organisations it passed through) stays behind.
+_IN_MANIFEST = ("info", "date", "analysis", "threat_level_id")
+_IN_EVENT = (
+    *("uuid", "info", "date", "analysis", "threat_level_id", "timestamp", "published"),
+    *("publish_timestamp", "extends_uuid", "Tag", "Attribute", "Object", "Galaxy"),
+    *("EventReport",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """One event of a feed; `event` is None when it cannot be read, and `fault` why.
+
+    stamp: the manifest's time of it, in seconds, to be given to `read` the next time.
+    """
+
+    uuid: str
+    stamp: int
+    event: dict[str, Any] | None
+    fault: str = ""
+
+
+def write(folder: Path, given: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Make `folder` a feed of exactly these events; give their uuids.
+
+    Whoever can read the folder has them all: they must be made of what desk/share
+    released to that party. Events of an earlier writing that are not given any more are
+    removed. Files appear whole, the manifest last, so that a reader meanwhile finds
+    nothing half made.
+
+    Raises:
+        BadInput: an event without a uuid, a time or a creator.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest: dict[str, dict[str, Any]] = {}
+    hashes: list[str] = []
+    for index, one in enumerate(given):
+        event = one.get("Event", one)
+        uuid, line = _line(event, index)
+        if uuid in manifest:
+            raise BadInput(f"Event {index} has the uuid of another: {uuid}.")
+        manifest[uuid] = line
+        hashes.extend(f"{each},{uuid}\n" for each in _hashes(event))
+        body = {key: event[key] for key in _IN_EVENT if key in event}
+        body = {**body, "uuid": uuid, "Orgc": line["Orgc"]}
+        _put(folder / f"{uuid}.json", orjson.dumps({"Event": body}))
+    _put(folder / HASHES, "".join(hashes).encode())
+    _put(folder / MANIFEST, orjson.dumps(manifest))
+    for path in folder.glob("*.json"):
+        if read_uuid(path.stem) and path.stem not in manifest:
+            path.unlink()
+    return list(manifest)
+
+
+def _line(event: Any, index: int) -> tuple[str, dict[str, Any]]:
+    """Give an event's uuid and its line in the manifest."""
+    if not isinstance(event, Mapping):
+        raise BadInput(f"Event {index} is {kind_of(event)}, expected an object.")
+    uuid, stamp = read_uuid(event.get("uuid")), read_seconds(event.get("timestamp"))
+    creator = event.get("Orgc")
+    if not uuid or stamp is None or not isinstance(creator, Mapping):
+        missing = [
+            name
+            for name, good in (("uuid", uuid), ("timestamp", stamp), ("Orgc", creator))
+            if not good
+        ]
+        raise BadInput(f"Event {index} cannot go into a feed: {missing} are not right.")
+    line: dict[str, Any] = {key: event[key] for key in _IN_MANIFEST if key in event}
+    line["timestamp"] = stamp
+    line["Orgc"] = {key: creator.get(key) for key in ("name", "uuid")}
+    line["Tag"] = [{"name": tag["name"]} for tag in event.get("Tag", ())]
+    return uuid, line
+
+
+def _hashes(event: Mapping[str, Any]) -> Iterator[str]:
+    attributes = list(event.get("Attribute", ()))
+    for one in event.get("Object", ()):
+        attributes.extend(one.get("Attribute", ()))
+    for attribute in attributes:
+        kind, value = str(attribute["type"]), str(attribute["value"])
+        split = "|" in kind or kind == "malware-sample"
+        for piece in value.split("|") if split else [value]:
+            # The feed format asks for MD5; nothing is proved by it.
+            yield hashlib.md5(piece.encode(), usedforsecurity=False).hexdigest()
+
+
+def _put(path: Path, content: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+def read(
+    source: Path | Fetch, known: Mapping[str, int] | None = None
+) -> Iterator[FeedEvent]:
+    """Read the events of a feed that are new or changed, the oldest first.
+
+    Args:
+        source: a folder, or a function that gives the bytes of a file of the feed by
+            its name; the caller's client sets limits of time and size.
+        known: the `stamp` of each event as it was read before, by uuid.
+
+    Raises:
+        NotFound: a folder without a manifest.
+        BadInput: the manifest is not one. A single event's fault is in its FeedEvent.
+    """
+    fetch = _folder(source) if isinstance(source, Path) else source
+    try:
+        manifest = orjson.loads(fetch(MANIFEST))
+    except orjson.JSONDecodeError as fault:
+        raise BadInput(f"{MANIFEST} of the feed is not JSON: {fault}.") from fault
+    if not isinstance(manifest, dict):
+        raise BadInput(
+            f"{MANIFEST} of the feed is {kind_of(manifest)}, expected an object of "
+            "uuids.",
+            mend="Ask whoever runs the feed to write it with MISP or PyMISP.",
+        )
+    seen = known or {}
+    lines = []
+    for name, line in manifest.items():
+        uuid = read_uuid(name)
+        stamp = read_seconds(line.get("timestamp")) if isinstance(line, dict) else None
+        if not uuid:
+            # The name becomes a path or an address: only a uuid is taken.
+            yield FeedEvent(name[:80], 0, None, f"{name[:80]!r} is no uuid: refused")
+        elif stamp is None:
+            yield FeedEvent(uuid, 0, None, "the manifest gives no time for it")
+        elif seen.get(uuid) != stamp:
+            lines.append((stamp, uuid, name))
+    for stamp, uuid, name in sorted(lines):
+        yield _read_one(fetch, stamp, uuid, name)
+
+
+def _read_one(fetch: Fetch, stamp: int, uuid: str, name: str) -> FeedEvent:
+    try:
+        found = list(events(fetch(f"{name}.json"), origin=f"{name}.json"))
+    except (SerantauError, OSError) as fault:
+        return FeedEvent(uuid, stamp, None, str(fault))
+    if len(found) != 1:
+        return FeedEvent(uuid, stamp, None, f"{name}.json holds {len(found)} events")
+    event = found[0]
+    own = text_or(event.get("uuid"), "no uuid")
+    if own.lower() != uuid:
+        return FeedEvent(uuid, stamp, None, f"{name}.json is the event {own[:80]}")
+    return FeedEvent(uuid, stamp, event)
+
+
+def _folder(folder: Path) -> Fetch:
+    inside = folder.resolve()
+
+    def fetch(name: str) -> bytes:
+        path = (inside / name).resolve()
+        # A link in a folder that others fill can point anywhere.
+        if path.parent != inside:
+            raise BadInput(f"{name} leads out of the feed's folder: refused.")
+        if not path.is_file():
+            raise NotFound(
+                f"{name} is not in {folder}.",
+                mend="A feed's folder has manifest.json and one file an event.",
+            )
+        if path.stat().st_size > FILE_BYTES:
+            raise TooLarge(f"{name} has more than {FILE_BYTES} bytes.")
+        return path.read_bytes()
+
+    return fetch
