@@ -21,7 +21,6 @@ from serantau.clock import instant, taxii_text
 from serantau.errors import (
     BadRequest,
     NotAcceptable,
-    SerantauError,
     TooLarge,
     UnsupportedMedia,
 )
@@ -66,8 +65,8 @@ class Query:
 
     after: only what was added after this instant, -1 for all. limit: objects on the
     page, None when the caller leaves it to the server. types, ids: empty for all.
-    last, first, all_versions, at (instants): which versions. nothing: the filters can
-    match no STIX 2.1 object, so the answer is empty.
+    last, first, all_versions, at (instants): which versions; versioned: the
+    caller said so. nothing: the filters can match no STIX 2.1 object.
     """
 
     after: int = -1
@@ -78,6 +77,7 @@ class Query:
     first: bool = False
     all_versions: bool = False
     at: tuple[int, ...] = ()
+    versioned: bool = False
     nothing: bool = False
 
 
@@ -215,6 +215,11 @@ def read_query(raw: bytes | str, match: frozenset[str]) -> Query:
     )
 
 
+def is_object_id(text: str) -> bool:
+    """Say whether a text has the form of a STIX id."""
+    return _OBJECT_ID.fullmatch(text) is not None
+
+
 def _members(
     given: Mapping[str, str], field: str, form: re.Pattern[str], meaning: str
 ) -> tuple[str, ...]:
@@ -247,6 +252,7 @@ def _versions(given: Mapping[str, str]) -> dict[str, Any]:
         )
     words = {"all", "first", "last"}
     return {
+        "versioned": True,
         "last": "last" in members,
         "first": "first" in members,
         "all_versions": "all" in members,
@@ -373,6 +379,11 @@ def collections(resources: Sequence[Mapping[str, Any]]) -> bytes:
     return orjson.dumps({"collections": resources} if resources else {})
 
 
+def collections_entry(resource: Mapping[str, Any]) -> bytes:
+    """Write one collection resource, equal to its entry in the list (§5.2)."""
+    return orjson.dumps(resource)
+
+
 def envelope(bodies: bytes, *, after: int | None) -> bytes:
     """Write an envelope (TAXII 2.1 §3.7) around objects that are JSON text already.
 
@@ -434,11 +445,11 @@ def status(resource: Mapping[str, Any]) -> bytes:
     return orjson.dumps({name: held for name, held in resource.items() if held != []})
 
 
-def error(fault: SerantauError, status_code: int, error_id: str) -> bytes:
+def error(title: str, description: str, status_code: int, error_id: str) -> bytes:
     """Write an error message (TAXII 2.1 §3.6.1); `http_status` is a string there."""
     found = {
-        "title": fault.title,
-        "description": str(fault),
+        "title": title,
+        "description": description,
         "error_id": error_id,
         "http_status": str(status_code),
     }
