@@ -245,8 +245,8 @@ def test_bytes_beyond_ascii_are_a_bad_request() -> None:
 _PIECES = st.sampled_from(
     [
         "match[", "]", "=", "&", ",", "%00", "%", "+", ";", "--", "id", "type",
-        "version", "spec_version", "limit", "next", "added_after", "all", "last", "first",
-        "2.1",
+        "version", "spec_version", "limit", "next", "added_after", "all", "last",
+        "first", "2.1",
         NOON, "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", ID,
         taxii.write_next(5), "0", "99999999999999999999999",
     ]
