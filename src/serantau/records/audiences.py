@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import orjson
 
@@ -80,8 +81,16 @@ class Audiences:
             return int(number)
         return tx.insert(tables.scope, {"collection": collection, "party": party})
 
-    def set_number(self, tx: Tx, marking_set: MarkingSet) -> int:
-        """Give the number of a marking set; a new one is judged for every party."""
+    def set_number(
+        self,
+        tx: Tx,
+        marking_set: MarkingSet,
+        arriving: Mapping[str, Marking] = MappingProxyType({}),
+    ) -> int:
+        """Give the number of a marking set; a new one is judged for every party.
+
+        `arriving`: markings whose definitions are being admitted in this transaction.
+        """
         number = self._sets.get(marking_set)
         if number is not None:
             return number
@@ -89,7 +98,7 @@ class Audiences:
         found = tx.value("SELECT n FROM marking_set WHERE key = :key", key=key)
         if found is None:
             found = tx.insert(tables.marking_set, {"key": key})
-            self._judge_new(tx, int(found), marking_set)
+            self._judge_new(tx, int(found), marking_set, arriving)
         self._sets[marking_set] = int(found)
         return int(found)
 
@@ -266,8 +275,14 @@ class Audiences:
         tx.insert_many(tables.verdict, _VERDICT, rows)
         tx.run("UPDATE stamp SET epoch = epoch + 1")
 
-    def _judge_new(self, tx: Tx, number: int, marking_set: MarkingSet) -> None:
-        known, circles = self.known(tx), self.circles(tx)
+    def _judge_new(
+        self,
+        tx: Tx,
+        number: int,
+        marking_set: MarkingSet,
+        arriving: Mapping[str, Marking],
+    ) -> None:
+        known, circles = {**self.known(tx), **arriving}, self.circles(tx)
         rows = [
             _row(
                 place,

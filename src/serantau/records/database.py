@@ -26,6 +26,7 @@ from serantau.records import tables
 _PAGE_BYTES = 16_384
 _BUSY_SECONDS = 60.0
 _RETRY_SECONDS = 0.002
+_MIGRATION = 7_306_925_171
 
 
 class Tx:
@@ -190,6 +191,10 @@ class Database:
                 "expected sqlite or postgresql+psycopg"
             )
         self._cache_kib = cache_mb * 1024
+        # All statements of a read see one state; with SQLite they always do.
+        self._steady: dict[str, str] = (
+            {} if self.lite else {"isolation_level": "REPEATABLE READ"}
+        )
         self.engine: Engine = self._open()
 
     def _open(self) -> Engine:
@@ -234,9 +239,12 @@ class Database:
         Raises:
             Busy, StoreError: the database did not answer.
         """
-        with self._translated(), self.engine.connect() as connection:
-            with connection.begin():
-                yield Tx(connection, self.clock)
+        with (
+            self._translated(),
+            self.engine.connect().execution_options(**self._steady) as connection,
+            connection.begin(),
+        ):
+            yield Tx(connection, self.clock)
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
@@ -246,15 +254,29 @@ class Database:
             Busy: another writer held the store for more than a minute.
             StoreError: the database did not answer.
         """
-        with self._translated(), self.engine.connect() as connection:
-            if self.lite:
-                connection = connection.execution_options(serantau_write=True)
-                with connection.begin():
-                    yield Tx(connection, self.clock)
-                return
-            with connection.begin():
+        with self._exclusive() as connection:
+            if not self.lite:
                 connection.exec_driver_sql("SELECT last FROM stamp FOR UPDATE")
-                yield Tx(connection, self.clock)
+            yield Tx(connection, self.clock)
+
+    @contextmanager
+    def reshape(self) -> Iterator[Connection]:
+        """Open a transaction that changes tables; only `records.migrations` does."""
+        with self._exclusive() as connection:
+            if not self.lite:
+                connection.exec_driver_sql(
+                    f"SELECT pg_advisory_xact_lock({_MIGRATION})"
+                )
+            yield connection
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[Connection]:
+        with (
+            self._translated(),
+            self.engine.connect().execution_options(serantau_write=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

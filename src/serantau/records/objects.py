@@ -17,7 +17,7 @@ from serantau.clock import taxii_text
 from serantau.records import tables
 from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
-from serantau.rules.marking import MarkingSet, Tlp, definition_of
+from serantau.rules.marking import MarkingSet, Tlp, definition_of, read_marking
 from serantau.rules.stix import ObjectVersion, id_key
 
 Handling = Callable[[ObjectVersion], Tlp]
@@ -181,9 +181,7 @@ class Objects:
             tx,
             {kind for version in fresh for kind, _ in version.edges},
         )
-        sets = [
-            audiences.set_number(tx, marked(version, handling)) for version in fresh
-        ]
+        sets = self._sets(tx, fresh, handling)
         first = tx.stamps(len(fresh))
         rows: list[_Held] = [
             _Held(
@@ -223,6 +221,37 @@ class Objects:
         result.new, result.first, result.last = fresh, first, first + len(fresh) - 1
         if any(version.type == "marking-definition" for version in fresh):
             audiences.refresh(tx)
+
+    def _sets(
+        self, tx: Tx, fresh: list[ObjectVersion], handling: Handling
+    ) -> list[int]:
+        """Give the number of each version's marking set; most repeat their neighbour's."""
+        known: dict[object, int] = {}
+        numbers = []
+        arriving = {
+            version.id: read_marking(version.data)
+            for version in fresh
+            if version.type == "marking-definition"
+        }
+        for version in fresh:
+            handled = None if version.has_tlp else handling(version)
+            definition = ""
+            if version.type == "marking-definition":
+                definition = definition_of(version.data)
+            alike = (
+                version.marking_refs,
+                version.granular_refs,
+                handled,
+                version.redacted,
+                definition,
+            )
+            number = known.get(alike)
+            if number is None:
+                number = known[alike] = self._audiences.set_number(
+                    tx, MarkingSet(*alike), arriving
+                )
+            numbers.append(number)
+        return numbers
 
     def _order(self, tx: Tx, rows: list[_Held]) -> None:
         """Set the slots of `rows` and of their other versions in the store."""
@@ -431,14 +460,3 @@ class Objects:
             tx.run(sql, added=row.added)
         if not tx.lite:
             tx.run("DELETE FROM object_text WHERE added = :added", added=row.added)
-
-
-def marked(version: ObjectVersion, handling: Handling) -> MarkingSet:
-    """Give the marking set of one version as this node handles it."""
-    return MarkingSet(
-        refs=version.marking_refs,
-        granular=version.granular_refs,
-        handled_as=None if version.has_tlp else handling(version),
-        redacted=version.redacted,
-        definition=definition_of(version.data),
-    )

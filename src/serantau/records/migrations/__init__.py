@@ -52,17 +52,9 @@ def migrate(database: Database, revision: str = "head") -> None:
     if revision == "head" and at == head():
         return
     config = _script()
-    downward = revision == "base"
-    connection = (
-        database.engine.connect().execution_options(
-            serantau_write=True, isolation_level=None
-        )
-        if database.lite
-        else database.engine.connect()
-    )
-    with connection, connection.begin():
+    with database.reshape() as connection:
         config.attributes["connection"] = connection
-        if downward:
+        if revision == "base":
             command.downgrade(config, revision)
         else:
             command.upgrade(config, revision)
