@@ -47,7 +47,7 @@ class Node:
         if not config.node.member:
             raise ConfigError(
                 f"There is no node in {config.home}.",
-                mend="`serantau init` makes one; --home or SERANTAU_HOME names another.",
+                mend="`serantau init` makes one; --home names another.",
             )
         self.config = config
         self.clock: Clock = clock or SystemClock()
@@ -131,7 +131,7 @@ def policy_of(config: NodeConfig) -> Policy:
             Kind(kind): Tlp.parse(level)
             for kind, level in config.policy.ceilings.items()
         }
-        granular = "derive" if config.policy.granular == "derive" else "withhold"
-        return Policy(granular=granular, ceilings=ceilings)
+        derive = config.policy.granular == "derive"
+        return Policy(granular="derive" if derive else "withhold", ceilings=ceilings)
     except ValueError as fault:
         raise ConfigError(f"policy.ceilings: {fault}") from fault

@@ -1,7 +1,7 @@
 """How objects come in: read, checked, admitted once; what is refused is kept.
 
-A batch is one transaction: its objects, its refusals and, for a pull, the peer's cursor.
-A crash leaves whole batches, and loading the same input again changes nothing.
+A batch is one transaction: its objects, its refusals and, for a pull, the peer's
+cursor. A crash leaves whole batches, and loading the same input again changes nothing.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class Intake:
     ) -> tuple[Report, Admission]:
         """Read, check and admit some pieces in the transaction `tx`.
 
-        Refused ones go to quarantine with their reason. Reading happens here, so callers
-        that want the store locked for a shorter time call `read` first.
+        Refused ones go to quarantine with their reason. Reading happens here, so who
+        wants the store locked for a shorter time calls `read` first, then `admit`.
         """
         versions, faults = self.read(pieces, origin)
         return self.admit(
@@ -188,7 +188,7 @@ class Intake:
         """Take in a stream of STIX: a bundle, objects, or NDJSON.
 
         Args:
-            stream: bytes; memory stays within a window and one batch, whatever its size.
+            stream: bytes; memory stays within a window and a few batches.
             origin: what to call the stream in messages.
             source: who brings it.
             handle_as: TLP label for unmarked objects; empty: as configured.
@@ -245,7 +245,7 @@ class Intake:
     ) -> dict[str, Any]:
         """Take in a TAXII envelope for a caller, and give the status resource.
 
-        TAXII 2.1 §5.5: 202 whatever becomes of single objects; a duplicate is a success.
+        TAXII 2.1 §5.5: 202 whatever becomes of single objects; a duplicate succeeds.
 
         Raises:
             Forbidden: this caller may not write there.

@@ -206,7 +206,7 @@ class Share:
         )
 
     def news(self, caller: Caller, collection: Collection, after: int) -> bool:
-        """Say whether a caller's view holds anything newer than a stamp. Nothing leaves."""
+        """Say whether a caller's view holds anything newer than a stamp."""
         with self._node.db.read() as tx:
             _, view = self._view(tx, caller, collection)
             return self._node.views.any_after(tx, view, after)

@@ -1,7 +1,7 @@
 """The engine, the transaction, and every difference between SQLite and PostgreSQL.
 
-Readers never wait. Writers of the store take turns: `Database.write` holds the one row of
-`stamp` until it commits, so stamps grow in commit order also with several processes.
+Readers never wait. Writers of the store take turns: `Database.write` holds the one row
+of `stamp` until it commits, so stamps grow in commit order also with several processes.
 Rows of the schema `ledger` may be written inside a read, since with SQLite they live in
 a file of their own and with PostgreSQL only rows are locked.
 """
@@ -26,7 +26,7 @@ from serantau.records import tables
 _PAGE_BYTES = 16_384
 _BUSY_SECONDS = 60.0
 _RETRY_SECONDS = 0.002
-_MIGRATION = 7_306_925_171
+_MIGRATION = "SELECT pg_advisory_xact_lock(7306925171)"
 
 
 class Tx:
@@ -264,9 +264,7 @@ class Database:
         """Open a transaction that changes tables; only `records.migrations` does."""
         with self._exclusive() as connection:
             if not self.lite:
-                connection.exec_driver_sql(
-                    f"SELECT pg_advisory_xact_lock({_MIGRATION})"
-                )
+                connection.exec_driver_sql(_MIGRATION)
             yield connection
 
     @contextmanager

@@ -22,9 +22,7 @@ from serantau.rules.stix import ObjectVersion, id_key
 
 Handling = Callable[[ObjectVersion], Tlp]
 
-_OBJECT = (
-    "added", "key", "modified", "slot", "type", "source", "id", "version", "own_set", "body",
-)  # fmt: skip
+_OBJECT = tuple(column.name for column in tables.object_.columns)
 _ENTRY = ("added", "scope", "slot", "type", "object")
 
 
@@ -225,7 +223,7 @@ class Objects:
     def _sets(
         self, tx: Tx, fresh: list[ObjectVersion], handling: Handling
     ) -> list[int]:
-        """Give the number of each version's marking set; most repeat their neighbour's."""
+        """Give the number of each version's marking set; most are alike."""
         known: dict[object, int] = {}
         numbers = []
         arriving = {
@@ -345,7 +343,7 @@ class Objects:
         fresh: list[ObjectVersion],
         kinds: dict[str, int],
     ) -> None:
-        """Write edges, values and searched text; sorted, since pages then fill in order."""
+        """Write edges, values and searched text; sorted, so that pages fill."""
         edges: set[tuple[int, int, int]] = set()
         values: set[tuple[int, int]] = set()
         texts: list[tuple[int, str]] = []
@@ -423,16 +421,10 @@ class Objects:
             row.n
             for row in tx.rows("SELECT n FROM scope WHERE collection = :box", box=box)
         )
-        there = []
-        for row in rows:
-            if tx.run(
-                "DELETE FROM entry WHERE object = :added AND "
-                + tx.among("scope", "scopes"),
-                added=row.added,
-                scopes=scopes,
-            ):
-                there.append(row)
-        return there
+        sql = "DELETE FROM entry WHERE object = :added AND " + tx.among(
+            "scope", "scopes"
+        )
+        return [row for row in rows if tx.run(sql, added=row.added, scopes=scopes)]
 
     @staticmethod
     def _elsewhere(tx: Tx, row: _Held) -> bool:

@@ -116,7 +116,8 @@ class Views:
         scopes = {
             int(row.party): int(row.n)
             for row in tx.rows(
-                "SELECT n, party FROM scope WHERE collection = :box AND party IN (0, :party)",
+                "SELECT n, party FROM scope "
+                "WHERE collection = :box AND party IN (0, :party)",
                 box=saved.box,
                 party=party,
             )
@@ -245,8 +246,8 @@ def _union(branches: Sequence[str]) -> str:
 def _branches(stream: Stream, streams: tuple[Stream, ...], shape: _Shape) -> list[str]:
     """Write one SELECT for each index range that a stream needs.
 
-    A leading `+` keeps a condition from choosing the index, so that ids are found by key
-    and instants by `modified`.
+    A leading `+` keeps a condition from choosing the index, so that ids are found by
+    key and instants by `modified`.
     """
     if stream.scope:
         source, stamp = "entry e", "e.added"
@@ -284,7 +285,8 @@ def _branches(stream: Stream, streams: tuple[Stream, ...], shape: _Shape) -> lis
         ] + [
             # An unversioned object's version is its stamp.
             f"SELECT {columns} FROM {source} WHERE o.added IN ({_list(shape.at)}) "
-            f"AND +o.modified = 0 AND +{floor} AND +{slot} IN ({_list(slots)}){some_types}"
+            f"AND +o.modified = 0 AND +{floor} "
+            f"AND +{slot} IN ({_list(slots)}){some_types}"
         ]
     needs_object = joined if chosen and stream.scope else ""
     return [
