@@ -203,7 +203,7 @@ def test_made_up_patterns_get_the_answer_that_oasis_gives(text: str) -> None:
 
 
 @given(_mutated())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_damaged_patterns_get_the_answer_that_oasis_gives(text: str) -> None:
     assert (read(text) is not None) == accepted_by_oasis(text)
 
@@ -582,10 +582,10 @@ def test_hopeless_text_takes_time_in_proportion(start: str, piece: str) -> None:
 
 
 def test_a_pattern_of_many_terms_takes_time_in_proportion() -> None:
-    terms = [f"ipv4-addr:value = '10.0.{i // 256}.{i % 256}'" for i in range(10_000)]
+    terms = [f"ipv4-addr:value = '10.0.{i // 256}.{i % 256}'" for i in range(4_000)]
     for mark in ("", " "):
         pattern = parse(f"[{' OR '.join(terms)}]{mark}")
-        assert len(pattern.values()) == 10_000
+        assert len(pattern.values()) == 4_000
     joined = parse(" OR ".join(f"[{term}]" for term in terms))
     assert joined.values() == pattern.values()
 

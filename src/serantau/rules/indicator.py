@@ -370,6 +370,8 @@ def _grouped(
     """Build the tree of terms with operators between them, the loosest on top."""
     if not operators:
         return terms[0]
+    if operators.count(operators[0]) == len(operators):
+        return node(operators[0], tuple(terms))
     loosest, *tighter = levels
     cuts = [i for i, operator in enumerate(operators) if operator == loosest]
     if not cuts:
