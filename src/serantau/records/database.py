@@ -231,6 +231,8 @@ class Database:
             connection.execute(f"PRAGMA {schema}.journal_size_limit = 67108864")
         connection.execute(f"PRAGMA main.cache_size = -{self._cache_kib}")
         connection.execute("PRAGMA temp_store = MEMORY")
+        # A page that many batches touch is then copied into the file once, not often.
+        connection.execute("PRAGMA wal_autocheckpoint = 4096")
 
     @contextmanager
     def read(self) -> Iterator[Tx]:

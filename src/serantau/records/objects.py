@@ -142,7 +142,7 @@ class Objects:
                     version, "id-collides", version.id, f"a digest unlike {held_id}'s"
                 )
             )
-        elif held == version.body or orjson.loads(held) == version.data:
+        elif held == version.body or orjson.loads(held) == orjson.loads(version.body):
             result.held.append(version)
         elif version.unversioned:
             result.refused.append(
@@ -349,12 +349,12 @@ class Objects:
         texts: list[tuple[int, str]] = []
         for row, version in zip(rows, fresh, strict=True):
             for kind, target in version.edges:
-                edges.add((version.key, kinds[kind], id_key(target)))
+                edges.add((id_key(target), kinds[kind], row.added))
             for kind, text in version.values:
                 values.add((digest_of(kind, text), row.added))
             if version.text:
                 texts.append((row.added, version.text))
-        tx.insert_new(tables.edge, ("source", "kind", "target"), sorted(edges))
+        tx.insert_new(tables.edge, ("target", "kind", "source"), sorted(edges))
         tx.insert_new(tables.value, ("digest", "object"), sorted(values))
         tx.insert_texts(texts)
 
@@ -412,8 +412,6 @@ class Objects:
             for row in rest:
                 if row.slot != before[row.added]:
                     self._move(tx, row.added, row.slot)
-        elif gone:
-            tx.run("DELETE FROM edge WHERE source = :key", key=gone[0].key)
         return len(chosen)
 
     def _unbox(self, tx: Tx, rows: list[_Held], box: int) -> list[_Held]:

@@ -173,7 +173,7 @@ class Search:
         """Give what refers to an object: (id, type, kind of reference)."""
         rows = tx.rows(
             "SELECT o.id, w.text AS type, k.text AS kind FROM edge e "
-            "JOIN object o ON o.key = e.source JOIN word w ON w.n = o.type "
+            "JOIN object o ON o.added = e.source JOIN word w ON w.n = o.type "
             "JOIN word k ON k.n = e.kind WHERE e.target = :key AND o.slot % 2 = 0 "
             "ORDER BY o.added LIMIT :limit",
             key=id_key(object_id),

@@ -125,13 +125,14 @@ scope = Table(
     UniqueConstraint("collection", "party"),
 )
 
+# Who refers to an object: `target` is the key of an id that need not be here, `source`
+# the stamp of the version that refers. What an object refers to stands in its body.
 edge = Table(
     "edge",
     metadata,
-    Column("source", BigInteger, primary_key=True),
-    Column("kind", Integer, primary_key=True),
     Column("target", BigInteger, primary_key=True),
-    Index(None, "target", "kind", "source"),
+    Column("kind", Integer, primary_key=True),
+    Column("source", BigInteger, primary_key=True),
     sqlite_with_rowid=False,
 )
 

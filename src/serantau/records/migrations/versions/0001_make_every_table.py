@@ -86,17 +86,11 @@ def _make_tables() -> None:
     )
     op.create_table(
         "edge",
-        sa.Column("source", sa.BigInteger(), nullable=False),
-        sa.Column("kind", sa.Integer(), nullable=False),
         sa.Column("target", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("source", "kind", "target", name=op.f("pk_edge")),
+        sa.Column("kind", sa.Integer(), nullable=False),
+        sa.Column("source", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("target", "kind", "source", name=op.f("pk_edge")),
         sqlite_with_rowid=False,
-    )
-    op.create_index(
-        op.f("ix_edge_target_kind_source"),
-        "edge",
-        ["target", "kind", "source"],
-        unique=False,
     )
     op.create_table(
         "entry",
@@ -361,7 +355,6 @@ def _drop_tables() -> None:
     op.drop_index(op.f("ix_entry_scope_slot_added"), table_name="entry")
     op.drop_index(op.f("ix_entry_object"), table_name="entry")
     op.drop_table("entry")
-    op.drop_index(op.f("ix_edge_target_kind_source"), table_name="edge")
     op.drop_table("edge")
     op.drop_table("cursor")
     op.drop_table("collection")
