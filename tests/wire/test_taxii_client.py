@@ -243,9 +243,11 @@ def test_an_api_root_elsewhere_is_not_followed() -> None:
         roots = ["https://evil.example/taxii2/root/"]
         return httpx2.Response(200, json={"title": "odd", "api_roots": roots})
 
-    with client(elsewhere, "https://odd.example/") as one:
-        with pytest.raises(PeerError, match=r"only at evil\.example"):
-            one.api_root()
+    with (
+        client(elsewhere, "https://odd.example/") as one,
+        pytest.raises(PeerError, match=r"only at evil\.example"),
+    ):
+        one.api_root()
 
 
 @pytest.mark.parametrize("where", ["header", "root"])
@@ -410,9 +412,11 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     def endless(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, stream=stream)
 
-    with client(endless, body_bytes=10_000) as one:
-        with pytest.raises(PeerError, match="more than 10,000 bytes"):
-            one.api_root()
+    with (
+        client(endless, body_bytes=10_000) as one,
+        pytest.raises(PeerError, match="more than 10,000 bytes"),
+    ):
+        one.api_root()
     assert stream.taken == 11
 
 
@@ -423,9 +427,11 @@ def test_a_bomb_of_gzip_is_not_unpacked() -> None:
         stream = Stream(iter([packed]))
         return httpx2.Response(200, headers={"Content-Encoding": "gzip"}, stream=stream)
 
-    with client(bomb, body_bytes=3_000_000) as one:
-        with pytest.raises(PeerError, match="more than 3,000,000 bytes"):
-            one.api_root()
+    with (
+        client(bomb, body_bytes=3_000_000) as one,
+        pytest.raises(PeerError, match="more than 3,000,000 bytes"),
+    ):
+        one.api_root()
 
 
 def test_gzip_that_breaks_is_the_servers_fault() -> None:
@@ -443,9 +449,11 @@ def test_nobody_there_is_said_so() -> None:
     def nobody(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("Connection refused", request=request)
 
-    with client(nobody, password="s3cret", user="th") as one:
-        with pytest.raises(PeerUnreachable, match=r"at https://odd\.example: Conn"):
-            one.api_root()
+    with (
+        client(nobody, password="s3cret", user="th") as one,
+        pytest.raises(PeerUnreachable, match=r"at https://odd\.example: Conn"),
+    ):
+        one.api_root()
 
 
 @pytest.mark.parametrize(
@@ -524,9 +532,11 @@ def test_a_post_is_waited_for() -> None:
 
 def test_a_post_that_is_never_done_is_given_up() -> None:
     slept: list[float] = []
-    with client(Inbox(9999), sleep=slept.append) as one:
-        with pytest.raises(PeerError, match="has not finished status s1"):
-            one.post("c1", [raw(1)])
+    with (
+        client(Inbox(9999), sleep=slept.append) as one,
+        pytest.raises(PeerError, match="has not finished status s1"),
+    ):
+        one.post("c1", [raw(1)])
     assert sum(slept) < 130
 
 
@@ -558,9 +568,12 @@ def test_hints_are_heard_however_they_are_cut() -> None:
 
 def test_a_hint_without_end_is_not_kept() -> None:
     pieces = (b"data: " + b"x" * 10_000 for _ in itertools.count())
-    with client(hinting(pieces)) as one, one.hints() as hints:
-        with pytest.raises(PeerError, match="hint of more than"):
-            list(hints)
+    with (
+        client(hinting(pieces)) as one,
+        one.hints() as hints,
+        pytest.raises(PeerError, match="hint of more than"),
+    ):
+        list(hints)
 
 
 def test_a_line_that_breaks_is_unreachable() -> None:
@@ -568,15 +581,20 @@ def test_a_line_that_breaks_is_unreachable() -> None:
         yield b": hello\n\n"
         raise httpx2.ReadError("reset")
 
-    with client(hinting(broken())) as one, one.hints() as hints:
-        with pytest.raises(PeerUnreachable, match="line for hints broke"):
-            list(hints)
+    with (
+        client(hinting(broken())) as one,
+        one.hints() as hints,
+        pytest.raises(PeerUnreachable, match="line for hints broke"),
+    ):
+        list(hints)
 
 
 def test_a_server_without_hints_or_of_another_realm_is_refused() -> None:
     with client(OddServer(0)) as one, pytest.raises(PeerError, match="no hints"):
         one.hints()
     foreign = hinting(iter(()), **{"Serantau-Realm": "exercise:a"})
-    with client(foreign, realm="live") as one:
-        with pytest.raises(PeerError, match="another realm"):
-            one.hints()
+    with (
+        client(foreign, realm="live") as one,
+        pytest.raises(PeerError, match="another realm"),
+    ):
+        one.hints()

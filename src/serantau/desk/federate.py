@@ -30,6 +30,7 @@ from serantau.wire.client import CollectionIn, PageIn, TaxiiClient
 
 # Federation wants every version: a new member has the history, not only its end.
 _EVERY_VERSION = {"version": "all"}
+WHOLE = "released"
 _REALM = "x_serantau_realm"
 _REALM_BYTES = b'"x_serantau_realm"'
 # In seconds: how often the list of peers is read again, the first step of a back-off,
@@ -173,13 +174,12 @@ class Federation:
         try:
             client = self.client(peer)
         except PeerError as fault:
-            report = PullReport(name, fault=str(fault))
-            self._ended(peer, report)
-            return report
+            return self._told(peer, PullReport(name, fault=str(fault)))
         with client:
-            return self._pull(peer, client)
+            return self.pull_over(peer, client)
 
-    def _pull(self, peer: Peer, client: TaxiiClient) -> PullReport:
+    def pull_over(self, peer: Peer, client: TaxiiClient) -> PullReport:
+        """Do what `pull` does over a line that is open already."""
         report = PullReport(peer.name)
         try:
             for collection in self._chosen(peer, client):
@@ -188,9 +188,16 @@ class Federation:
                 self._pull_collection(peer, client, collection, pulled)
         except PeerError as fault:
             report.fault = str(fault)
-        self._ended(peer, report)
+        return self._told(peer, report)
+
+    def _told(self, peer: Peer, report: PullReport) -> PullReport:
+        """Write down how a pull ended."""
+        with self._node.db.write() as tx:
+            self.peers.ended(tx, peer, "", next(iter(report.faults), ""))
+            for pulled in report.collections:
+                self.peers.ended(tx, peer, pulled.collection, pulled.fault)
         if report.faults:
-            _log.warning("pull broke off", peer=peer.name, faults=report.faults)
+            _log.warning("pull_broke_off", peer=peer.name, faults=report.faults)
         elif report.new or report.refused:
             _log.info("pulled", peer=peer.name, new=report.new, refused=report.refused)
         return report
@@ -199,7 +206,10 @@ class Federation:
     def _chosen(peer: Peer, client: TaxiiClient) -> list[CollectionIn]:
         readable = [one for one in client.collections() if one.can_read]
         if not peer.collection:
-            return readable
+            # A node of our kind has one collection that holds all of the others.
+            ours = client.api_root().member
+            whole = [one for one in readable if ours and one.alias == WHOLE]
+            return whole or readable
         chosen = [one for one in readable if peer.collection in (one.id, one.alias)]
         if not chosen:
             names = ", ".join(one.alias or one.id for one in readable) or "none"
@@ -344,12 +354,6 @@ class Federation:
             if (version.key, version.modified) not in held
         ]
 
-    def _ended(self, peer: Peer, report: PullReport) -> None:
-        with self._node.db.write() as tx:
-            self.peers.ended(tx, peer, "", next(iter(report.faults), ""))
-            for pulled in report.collections:
-                self.peers.ended(tx, peer, pulled.collection, pulled.fault)
-
     def status(self) -> list[PeerStatus]:
         """Tell how it stands with each peer."""
         with self._node.db.read() as tx:
@@ -390,7 +394,7 @@ class Federation:
             with self._node.db.read() as tx:
                 wanted = {peer.name: peer for peer in self.peers.list(tx)}
         except SerantauError as fault:
-            _log.error("peers cannot be listed", fault=str(fault))
+            _log.error("peers_unlisted", fault=str(fault))
             return
         for name, follow in list(follows.items()):
             if wanted.get(name) != follow.peer or not follow.peer.enabled:
@@ -437,6 +441,7 @@ class _Follow:
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._hang_up: Callable[[], None] | None = None
+        self._line: tuple[Peer, TaxiiClient] | None = None
         self._threads = [
             threading.Thread(target=target, name=f"{verb} {peer.name}", daemon=True)
             for verb, target in (("pull", self._pull), ("hear", self._hear))
@@ -475,16 +480,29 @@ class _Follow:
                 self._over.wait(self._back_off(failures))
             else:
                 self._wake.wait(self._poll)
+        self._drop_line()
 
     def _broke_off(self) -> bool:
+        """Pull once; the line stays open for the next time when all went well."""
         try:
-            return bool(self._federation.pull(self.peer.name).faults)
+            peer = self._federation.peer(self.peer.name)
+            if self._line is None or self._line[0] != peer:
+                self._drop_line()
+                self._line = peer, self._federation.client(peer)
+            if not self._federation.pull_over(*self._line).faults:
+                return False
         except SerantauError as fault:
-            _log.error("pull failed", peer=self.peer.name, fault=str(fault))
+            _log.error("pull_failed", peer=self.peer.name, fault=str(fault))
         except Exception:
             # A fault of our own must not end the following of a peer for good.
-            _log.exception("pull failed", peer=self.peer.name)
+            _log.exception("pull_failed", peer=self.peer.name)
+        self._drop_line()
         return True
+
+    def _drop_line(self) -> None:
+        if self._line is not None:
+            self._line[1].close()
+            self._line = None
 
     def _hear(self) -> None:
         failures = 0
@@ -496,10 +514,10 @@ class _Follow:
                 failures = 1 if heard else failures + 1
             except SerantauError as fault:
                 failures += 1
-                _log.debug("no hints", peer=self.peer.name, fault=str(fault))
+                _log.debug("no_hints", peer=self.peer.name, fault=str(fault))
             except Exception:
                 failures += 1
-                _log.exception("no hints", peer=self.peer.name)
+                _log.exception("no_hints", peer=self.peer.name)
             self._over.wait(self._back_off(failures))
 
     def _listen(self, client: TaxiiClient) -> bool:

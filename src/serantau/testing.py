@@ -1,0 +1,525 @@
+"""A region for tests: several real nodes in one process, no sockets, a set clock.
+
+Each node has its own store and the real application; a request goes from one node's
+client to another's doors through memory. A scenario reads like an incident:
+
+    with Region(tmp_path, members=["th", "sg"], partners=["jp"]) as region:
+        region.mesh()
+        region.load("th", [indicator])
+        region.sync()
+        assert indicator["id"] in region["sg"].ids()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx2
+import orjson
+
+from serantau.apps.web.server import create_app
+from serantau.clock import SetClock
+from serantau.config import (
+    FederationSection,
+    HandlingSection,
+    NodeConfig,
+    NodeSection,
+    StoreSection,
+)
+from serantau.desk.federate import WHOLE, Federation, PullReport
+from serantau.desk.intake import Intake, Report
+from serantau.node import SEAL_FILE, Node
+from serantau.records.peers import Peer
+from serantau.records.registry import Access
+from serantau.records.seal import Seal
+from serantau.rules.party import Circle, Kind, Party
+from serantau.wire.bundle import Piece
+
+T = TypeVar("T")
+_PATIENCE = 60.0
+_SPACE = uuid.UUID("3f0c4d2e-52e4-4d68-9a40-3a3f0f0f9a11")
+
+
+def identity_of(name: str) -> str:
+    """Give the STIX id of a member's identity in a region."""
+    return f"identity--{uuid.uuid5(_SPACE, name)}"
+
+
+class Region:
+    """Nodes that know each other as parties. Links between them are made one by one."""
+
+    def __init__(
+        self,
+        folder: Path,
+        members: Sequence[str],
+        *,
+        partners: Sequence[str] = (),
+        store_urls: Mapping[str, str] | None = None,
+        start: str = "2026-01-01T00:00:00Z",
+        realm: str = "live",
+        handling: HandlingSection | None = None,
+        page: int = 1000,
+    ) -> None:
+        """Open a node for each member and partner.
+
+        Args:
+            folder: where the nodes' data directories are made.
+            members: names of members, such as "th".
+            partners: names of dialogue partners.
+            store_urls: SQLAlchemy URLs by name; SQLite in the node's folder otherwise.
+            start: what the clock of all of them shows first.
+            realm: the realm of all of them.
+            handling: how objects without a TLP marking are handled.
+            page: objects asked for at a time.
+        """
+        self.clock = SetClock(start)
+        self._folder = folder
+        self._urls = dict(store_urls or {})
+        self._handling = handling or HandlingSection()
+        self._realm = realm
+        self._page = page
+        self._kinds: dict[str, Kind] = {}
+        self._sites: dict[str, Site] = {}
+        self._cut: set[frozenset[str]] = set()
+        self._loop = Loop()
+        try:
+            for name in members:
+                self.join(name)
+            for name in partners:
+                self.join(name, Kind.PARTNER)
+        except BaseException:
+            self.close()
+            raise
+
+    def join(self, name: str, kind: Kind = Kind.MEMBER, *, realm: str = "") -> Site:
+        """Open one more node; those here and it get to know each other as parties."""
+        home = self._folder / name
+        (home / "keys").mkdir(parents=True)
+        (home / "keys" / SEAL_FILE).write_bytes(Seal.new_key())
+        config = NodeConfig(
+            home=home,
+            node=NodeSection(
+                member=name,
+                team=f"{name} CERT",
+                realm=realm or self._realm,
+                identity=identity_of(name),
+            ),
+            store=StoreSection(url=self._urls.get(name, "")),
+            handling=self._handling,
+            federation=FederationSection(page=self._page, hint_milliseconds=10),
+        )
+        site = Site(self, config)
+        site.write(lambda tx: _furnish(site.node, tx))
+        self._kinds[name] = kind
+        for other in [*self._sites.values()]:
+            other.party(name, kind=kind)
+            site.party(other.name, kind=self._kinds[other.name])
+        self._sites[name] = site
+        return site
+
+    def __getitem__(self, name: str) -> Site:
+        return self._sites[name]
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self._sites.values())
+
+    def peer(self, one: str, other: str) -> None:
+        """Let two nodes pull from each other, each with a token of the other's."""
+        self[one].follow(self[other])
+        self[other].follow(self[one])
+
+    def mesh(self) -> None:
+        """Let every node pull from every other."""
+        for site in self:
+            for other in self:
+                if other is not site:
+                    site.follow(other)
+
+    def load(
+        self, name: str, objects: Iterable[Mapping[str, Any] | bytes], **how: Any
+    ) -> Report:
+        """Load objects into one node, as from a file."""
+        return self[name].load(objects, **how)
+
+    def sync(self) -> list[PullReport]:
+        """Let every node pull from its peers, until nothing new comes to any.
+
+        Raises:
+            AssertionError: it does not come to rest.
+        """
+        reports: list[PullReport] = []
+        for _ in range(2 * len(self._sites) + 2):
+            turn = [report for site in self for report in site.sync()]
+            reports += turn
+            if not any(report.new for report in turn):
+                return reports
+        raise AssertionError("the region does not come to rest")
+
+    def cut(self, one: str, other: str) -> None:
+        """Cut the line between two nodes."""
+        self._cut.add(frozenset((one, other)))
+
+    def heal(self, one: str, other: str) -> None:
+        """Mend the line between two nodes."""
+        self._cut.discard(frozenset((one, other)))
+
+    def restart(self, name: str) -> None:
+        """Close one node and open it again on the same store."""
+        self[name].close()
+        self[name].open()
+
+    def carry(self, caller: str, request: httpx2.Request) -> httpx2.Response:
+        """Bring a request from one node to the doors of another."""
+        host = request.url.host.removesuffix(".example")
+        site = self._sites.get(host)
+        if site is None or frozenset((caller, host)) in self._cut:
+            raise httpx2.ConnectError("the line is cut", request=request)
+        return site.line.handle_request(request)
+
+    @property
+    def loop(self) -> Loop:
+        """Give the event loop that all doors run in."""
+        return self._loop
+
+    def close(self) -> None:
+        """Close every node."""
+        for site in self._sites.values():
+            site.close()
+        self._loop.close()
+
+    def __enter__(self) -> Region:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _fault: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Site:
+    """One node of a region, with its doors and its federation."""
+
+    def __init__(self, region: Region, config: NodeConfig) -> None:
+        """Open the node that `config` describes."""
+        self.name = config.node.member
+        self.config = config
+        self._region = region
+        self.open()
+
+    def open(self) -> None:
+        """Open the node and its doors."""
+        self.node = Node(self.config, self._region.clock)
+        self.intake = Intake(self.node)
+        self.federation = Federation(
+            self.node,
+            transport=lambda _: _Carried(self._region, self.name),
+            sleep=lambda seconds: self._region.clock.advance(seconds=seconds),
+        )
+        self.line = Line(create_app(self.node), self._region.loop)
+
+    def close(self) -> None:
+        """Close the doors and the node."""
+        self.line.close()
+        self.node.close()
+
+    @property
+    def url(self) -> str:
+        """Give the address under which the region's nodes reach this one."""
+        return f"https://{self.name}.example/taxii2/"
+
+    def write(self, work: Callable[[Any], T]) -> T:
+        """Do something in a write transaction of this node's store."""
+        try:
+            with self.node.db.write() as tx:
+                return work(tx)
+        except BaseException:
+            self.node.audiences.forget()
+            raise
+
+    def party(self, name: str, **fields: Any) -> None:
+        """Add a party to this node, or change one: kind, blocked, ceiling and so on."""
+
+        def put(tx: Any) -> None:
+            known = self.node.registry.parties(tx)
+            held = (
+                known[name][1]
+                if name in known
+                else Party(name, Kind.MEMBER, identity=identity_of(name))
+            )
+            self.node.registry.put_party(tx, replace(held, **fields))
+
+        self.write(put)
+
+    def circle(self, name: str, members: Iterable[str]) -> Circle:
+        """Make a circle on this node, or say anew who is in it."""
+        return self.write(lambda tx: self.node.registry.put_circle(tx, name, members))
+
+    def follow(self, other: Site, **fields: Any) -> None:
+        """Make `other` a peer of this node, with a token that `other` gives out."""
+        user = f"node-{self.name}"
+
+        def admit(tx: Any) -> str:
+            if user not in {row.name for row in other.node.registry.users(tx)}:
+                other.node.registry.add_user(tx, user, self.name, "reader")
+            return other.node.registry.add_token(tx, user, "federation")
+
+        token = other.write(admit)
+        peer = Peer(name=other.name, url=other.url, secret=token)
+        self.write(
+            lambda tx: self.federation.peers.add(
+                tx, replace(peer, **fields), self.node.seal
+            )
+        )
+
+    def load(self, objects: Iterable[Mapping[str, Any] | bytes], **how: Any) -> Report:
+        """Load objects as from a file."""
+        pieces = (
+            Piece(
+                raw=one if isinstance(one, bytes) else orjson.dumps(one),
+                fault=None,
+                ordinal=place,
+                offset=0,
+                line=0,
+            )
+            for place, one in enumerate(objects)
+        )
+        return self.intake.take(pieces, origin="a file", **how)
+
+    def sync(self) -> list[PullReport]:
+        """Pull once from every enabled peer."""
+        with self.node.db.read() as tx:
+            peers = self.federation.peers.list(tx)
+        return [self.federation.pull(peer.name) for peer in peers if peer.enabled]
+
+    def ids(self) -> set[str]:
+        """Give the ids of all objects that this node holds."""
+        return {object_id for object_id, _, _ in self.versions()}
+
+    def versions(self) -> set[tuple[str, int, bytes]]:
+        """Give (id, modified, body) of all that this node holds, each exactly once.
+
+        Raises:
+            AssertionError: something is here twice.
+        """
+        with self.node.db.read() as tx:
+            rows = tx.rows("SELECT id, modified, body FROM object")
+        found = {(row.id, int(row.modified), bytes(row.body)) for row in rows}
+        assert len({one[:2] for one in found}) == len(rows)  # noqa: S101 - a test's claim
+        return found
+
+
+def _furnish(node: Node, tx: Any) -> None:
+    """Give a new node what every one has: its own party, and a collection of it all."""
+    member = node.config.node.member
+    node.registry.put_party(
+        tx, Party(member, Kind.OWN, identity=node.config.node.identity)
+    )
+    node.registry.put_collection(
+        tx, WHOLE, "What this node releases to you", access=Access(read=("everyone",))
+    )
+
+
+class Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="region", daemon=True
+        )
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
+
+    def call(self, work: Callable[[], object]) -> None:
+        """Call a function in the loop's thread, soon."""
+        self._loop.call_soon_threadsafe(work)
+
+    def close(self) -> None:
+        """End what still runs, then the thread."""
+        self.run(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @staticmethod
+    async def _end() -> None:
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+
+class Line(httpx2.BaseTransport):
+    """Carries a client's requests to an ASGI application, bodies as they come."""
+
+    def __init__(self, app: Any, loop: Loop) -> None:
+        """Start `app` in `loop`."""
+        self._app = app
+        self._loop = loop
+        self._ended: asyncio.Event
+        self._lifespan: asyncio.Task[None]
+        loop.run(self._start())
+
+    async def _start(self) -> None:
+        started = asyncio.Event()
+        self._ended = asyncio.Event()
+        asked = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal asked
+            if not asked:
+                asked = True
+                return {"type": "lifespan.startup"}
+            await self._ended.wait()
+            return {"type": "lifespan.shutdown"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"].endswith(".failed"):
+                raise RuntimeError(message.get("message", "the doors do not open"))
+            started.set()
+
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+        self._lifespan = asyncio.create_task(self._app(scope, receive, send))
+        waiting = asyncio.create_task(started.wait())
+        await asyncio.wait(
+            {self._lifespan, waiting}, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self._lifespan.done():
+            waiting.cancel()
+            self._lifespan.result()
+
+    async def _stop(self) -> None:
+        self._ended.set()
+        await self._lifespan
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request and wait for the answer's head."""
+        exchange = _Exchange(self._app, request, self._loop)
+        status, headers = exchange.head()
+        return httpx2.Response(
+            status,
+            headers=headers,
+            stream=exchange,
+            extensions={"network_stream": exchange},
+        )
+
+    def close(self) -> None:
+        """Stop the application."""
+        if not self._lifespan.done():
+            self._loop.run(self._stop())
+
+
+class _Exchange(httpx2.SyncByteStream):
+    """One request and its answer; also what stands for the socket between them."""
+
+    def __init__(self, app: Any, request: httpx2.Request, loop: Loop) -> None:
+        self._loop = loop
+        self._arrived: queue.SimpleQueue[dict[str, Any] | BaseException | None] = (
+            queue.SimpleQueue()
+        )
+        self._body = request.read()
+        self._whole = False
+        self._patience = (request.extensions.get("timeout") or {}).get("read")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": request.method,
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "scheme": request.url.scheme,
+            "path": request.url.path,
+            "raw_path": request.url.raw_path.split(b"?")[0],
+            "query_string": request.url.query,
+            "server": (request.url.host, request.url.port or 443),
+            "client": ("127.0.0.1", 1),
+            "root_path": "",
+        }
+        self._task = asyncio.run_coroutine_threadsafe(
+            self._serve(app, scope), loop._loop
+        )
+
+    async def _serve(self, app: Any, scope: dict[str, Any]) -> None:
+        bodies = [self._body]
+        hung_up = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if bodies:
+                return {"type": "http.request", "body": bodies.pop()}
+            await hung_up.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            self._arrived.put(message)
+
+        try:
+            await app(scope, receive, send)
+        except Exception as fault:
+            self._arrived.put(fault)
+        finally:
+            self._arrived.put(None)
+
+    def _next(self) -> dict[str, Any] | None:
+        try:
+            message = self._arrived.get(timeout=self._patience)
+        except queue.Empty:
+            raise httpx2.ReadTimeout("nothing came") from None
+        if isinstance(message, BaseException):
+            raise message
+        return message
+
+    def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Wait for status and headers."""
+        message = self._next()
+        if message is None:
+            raise httpx2.RemoteProtocolError("hung up without an answer")
+        return message["status"], list(message.get("headers", ()))
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            message = self._next()
+            if message is None:
+                return
+            if message.get("body"):
+                yield message["body"]
+            if not message.get("more_body", False):
+                self._whole = True
+                return
+
+    def close(self) -> None:
+        """Hang up: what would still come of the answer is cancelled."""
+        if not self._whole:
+            self._task.cancel()
+
+    def get_extra_info(self, name: str) -> _Exchange | None:
+        """Stand for the socket (see `wire.hints`)."""
+        return self if name == "socket" else None
+
+    def shutdown(self, _how: int) -> None:
+        """Wake whoever waits for more."""
+        self._arrived.put(None)
+
+
+class _Carried(httpx2.BaseTransport):
+    """A node's way to the others through its region."""
+
+    def __init__(self, region: Region, caller: str) -> None:
+        self._region = region
+        self._caller = caller
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        return self._region.carry(self._caller, request)
