@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 
 from serantau.clock import Clock, SystemClock
-from serantau.config import NodeConfig
+from serantau.config import LimitsSection, NodeConfig
 from serantau.errors import ConfigError
 from serantau.records.audiences import Audiences
 from serantau.records.database import Database
@@ -67,16 +67,7 @@ class Node:
         self.registry = Registry(self.audiences)
         self.search = Search(self.audiences)
         self.quarantine = Quarantine()
-        limits = config.limits
-        self.reader = Reader(
-            Limits(
-                object_bytes=limits.object_bytes,
-                object_depth=limits.object_depth,
-                object_items=limits.object_items,
-                pattern_bytes=limits.pattern_bytes,
-            ),
-            load_schemas(),
-        )
+        self.reader = reader_of(config.limits)
 
     @property
     def seal(self) -> Seal:
@@ -118,6 +109,21 @@ class Node:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def limits_of(limits: LimitsSection) -> Limits:
+    """Give the configuration's limits as reading objects wants them."""
+    return Limits(
+        object_bytes=limits.object_bytes,
+        object_depth=limits.object_depth,
+        object_items=limits.object_items,
+        pattern_bytes=limits.pattern_bytes,
+    )
+
+
+def reader_of(limits: LimitsSection) -> Reader:
+    """Make what checks STIX objects against these limits."""
+    return Reader(limits_of(limits), load_schemas())
 
 
 def policy_of(config: NodeConfig) -> Policy:

@@ -7,7 +7,6 @@ cursor. A crash leaves whole batches, and loading the same input again changes n
 from __future__ import annotations
 
 import gc
-import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,21 +17,20 @@ from typing import Any, BinaryIO
 import orjson
 
 from serantau.clock import taxii_text
+from serantau.desk.reading import Reading
 from serantau.errors import BadInput, BadRequest, Forbidden, NotFound
-from serantau.node import Node
+from serantau.node import Node, limits_of
 from serantau.records import tables
 from serantau.records.database import Tx
 from serantau.records.objects import Admission, Handling, Refusal
 from serantau.records.quarantine import Fault
 from serantau.records.registry import Caller, Collection
 from serantau.rules.marking import Tlp
-from serantau.rules.stix import ObjectVersion, Refused
+from serantau.rules.stix import ObjectVersion
 from serantau.wire.bundle import Piece, iter_objects
 from serantau.wire.envelope import read_envelope
 
-BATCH = 5000
 STATUS_KEPT = 7 * 86_400 * 1_000_000
-_ID = re.compile(rb'"id"\s*:\s*"([a-z0-9-]{1,200}--[0-9a-fA-F-]{36})"')
 _DEFINITIONS = ("marking-definition", "extension-definition")
 
 
@@ -114,37 +112,13 @@ class Intake:
         """Read, check and admit some pieces in the transaction `tx`.
 
         Refused ones go to quarantine with their reason. Reading happens here, so who
-        wants the store locked for a shorter time calls `read` first, then `admit`.
+        wants the store locked for a shorter time reads first, then calls `admit`.
         """
-        versions, faults = self.read(pieces, origin)
+        versions, faults = Reading(self._node, origin).here(pieces)
         return self.admit(
             tx, versions, faults, source=source, origin=origin,
             handling=handling, handle_as=handle_as, boxes=boxes,
         )  # fmt: skip
-
-    def read(
-        self, pieces: Iterable[Piece], origin: str
-    ) -> tuple[list[ObjectVersion], list[Fault]]:
-        """Check pieces without touching the store."""
-        read = self._node.reader.read
-        derive = self._node.config.policy.granular == "derive"
-        versions: list[ObjectVersion] = []
-        faults: list[Fault] = []
-        for piece in pieces:
-            if piece.fault is not None or piece.raw is None:
-                faults.append(_fault(piece, piece.fault, origin))
-                continue
-            try:
-                version = read(piece.raw)
-            except Refused as refused:
-                faults.append(_fault(piece, refused, origin))
-                continue
-            versions.append(version)
-            if derive and version.granular_refs:
-                versions += self._node.reader.redact(
-                    version, self._node.config.node.identity
-                )
-        return versions, faults
 
     def admit(
         self,
@@ -197,7 +171,7 @@ class Intake:
         """
         limits = self._node.config.limits
         pieces = iter_objects(
-            stream, limits=self._node.reader.limits, file_bytes=limits.file_bytes
+            stream, limits=limits_of(limits), file_bytes=limits.file_bytes
         )
         return self.take(
             pieces, origin=origin, source=source, handle_as=handle_as, boxes=boxes,
@@ -218,8 +192,7 @@ class Intake:
         handling = self.handling(source, handle_as)
         total = Report()
         with _uncollected():
-            for batch in _batches(pieces):
-                versions, faults = self.read(batch, origin)
+            for versions, faults in Reading(self._node, origin).batches(pieces):
                 report = self._admit_alone(
                     versions, faults, source=source, origin=origin,
                     handling=handling, handle_as=handle_as, boxes=boxes,
@@ -263,18 +236,23 @@ class Intake:
         source = f"user:{caller.user}"
         origin = f"POST to {collection.alias}"
         pieces = [
-            Piece(raw=raw, fault=None, ordinal=place, offset=0, line=0)
-            for place, raw in enumerate(raws)
+            Piece(ordinal=place, offset=0, line=1, raw=raw)
+            for place, raw in enumerate(raws, 1)
         ]
-        versions, faults = self.read(pieces, origin)
+        versions, faults = Reading(self._node, origin).here(pieces)
         status_id = str(uuid.uuid4())
         try:
             with self._node.db.write() as tx:
                 now = tx.clock.now()
                 _, admission = self.admit(
-                    tx, versions, faults, source=source, origin=origin,
-                    handling=self.handling(caller.party.name), boxes=(collection.number,),
-                )  # fmt: skip
+                    tx,
+                    versions,
+                    faults,
+                    source=source,
+                    origin=origin,
+                    handling=self.handling(caller.party.name),
+                    boxes=(collection.number,),
+                )
                 refused = [
                     *faults,
                     *(_refusal(each, origin) for each in admission.refused),
@@ -321,7 +299,7 @@ class Intake:
         with node.db.write() as tx:
             held, body = node.quarantine.get(tx, number)
             node.quarantine.drop(tx, number)
-            piece = Piece(raw=body, fault=None, ordinal=0, offset=0, line=0)
+            piece = Piece(ordinal=1, offset=0, line=1, raw=body)
             report, _ = self.batch(
                 tx,
                 [piece],
@@ -332,29 +310,6 @@ class Intake:
                 boxes=held.boxes,
             )
         return report
-
-
-def _fault(piece: Piece, refused: Refused | None, origin: str) -> Fault:
-    where = f"{origin}, object {piece.ordinal + 1}"
-    if piece.line:
-        where += f", line {piece.line}"
-    if refused is None:
-        refused = Refused("empty", "", "nothing", "an object")
-    return Fault(
-        body=piece.raw or b"",
-        rule=refused.rule,
-        place=refused.place,
-        got=refused.got,
-        expected=refused.expected,
-        origin=where,
-        id=_id_in(piece.raw),
-    )
-
-
-def _id_in(raw: bytes | None) -> str:
-    """Find the id in a text that may be no JSON at all, to be shown."""
-    found = _ID.search(raw or b"")
-    return found[1].decode("ascii") if found else ""
 
 
 def _refusal(refusal: Refusal, origin: str) -> Fault:
@@ -405,17 +360,6 @@ def _status(
     if failures:
         status["failures"] = failures
     return status
-
-
-def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    batch: list[Piece] = []
-    for piece in pieces:
-        batch.append(piece)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 @contextmanager
