@@ -19,6 +19,7 @@ import orjson
 
 from serantau.clock import instant, taxii_text
 from serantau.errors import (
+    BadInput,
     BadRequest,
     NotAcceptable,
     TooLarge,
@@ -461,6 +462,20 @@ def date_headers(first: int, last: int) -> dict[str, str]:
     if not first:
         return {}
     return {FIRST_HEADER: taxii_text(first), LAST_HEADER: taxii_text(last)}
+
+
+def check_utf8(body: bytes) -> None:
+    """Make sure that a body is UTF-8, which JSON must be between strangers (RFC 8259).
+
+    Raises:
+        BadInput: it is not; says where.
+    """
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise BadInput(
+            f"The body is not UTF-8: byte {fault.start} is {body[fault.start]:#04x}."
+        ) from fault
 
 
 def content_length(text: str | None, limit: int) -> int | None:

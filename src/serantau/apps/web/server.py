@@ -1,0 +1,330 @@
+"""The HTTP server of a node: its doors as one application, and Granian to serve it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+
+import structlog
+from granian.constants import Interfaces, SSLProtocols
+from granian.log import LogLevels
+from granian.server.embed import Server
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.types import HTTPScope, Message, Receive, Send
+
+from serantau.apps import taxii as taxii_door
+from serantau.apps.web import hints, status
+from serantau.apps.web.faults import REQUEST_ID, tell
+from serantau.apps.web.hall import Hall
+from serantau.apps.web.logs import logger, new_request_id, set_up_logs
+from serantau.config import NodeConfig
+from serantau.errors import ConfigError
+from serantau.node import Node
+from serantau.wire.taxii import REALM_HEADER
+
+ROLES: Final = ("all", "web", "worker")
+_STOP_SECONDS: Final = 10
+_YEAR: Final = 31_536_000
+_DOORS: Final = {"taxii2": "taxii", "federation": "hints", "api": "api"}
+
+
+class Doors(Litestar):
+    """The application. Gives each request an id, and each answer its fixed headers."""
+
+    def __init__(self, hall: Hall, **settings: Any) -> None:
+        """Serve the doors of `hall`'s node; `settings` are Litestar's."""
+        super().__init__(**settings)
+        config = hall.node.config
+        self._metrics = hall.metrics
+        self._fixed = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (REALM_HEADER.lower().encode(), config.node.realm.encode()),
+        ]
+        if config.http.certificate:
+            self._fixed.append(
+                (b"strict-transport-security", f"max-age={_YEAR}".encode())
+            )
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        await self._answer(scope, receive, send)
+
+    async def _answer(
+        self, scope: dict[str, Any], receive: Receive, send: Send
+    ) -> None:
+        request_id = new_request_id()
+        scope[REQUEST_ID] = request_id
+        method, path = scope["method"], scope["path"]
+        door = _DOORS.get(path.split("/", 2)[1], "status")
+        begun = time.perf_counter()
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                taken = time.perf_counter() - begun
+                code = message["status"]
+                headers = [*message["headers"], *self._fixed]
+                headers.append((b"x-request-id", request_id.encode()))
+                names = {name.lower() for name, _ in message["headers"]}
+                if b"content-security-policy" not in names:
+                    headers.append((b"content-security-policy", _NOTHING_RUNS))
+                if b"cache-control" not in names:
+                    headers.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": headers}
+                self._metrics.requests.labels(door, _method(method), str(code)).inc()
+                self._metrics.seconds.labels(door).observe(taken)
+                # The path names collections and object ids, never what was asked.
+                logger(__name__).debug(
+                    "request", method=method, path=path, status=code, seconds=taken
+                )
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await super().__call__(cast("HTTPScope", scope), receive, sending)
+
+
+_NOTHING_RUNS: Final = b"default-src 'none'; frame-ancestors 'none'"
+_METHODS: Final = frozenset(
+    {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+)
+
+
+def _method(method: str) -> str:
+    # A made-up method must not make a new time series.
+    return method if method in _METHODS else "other"
+
+
+def create_app(node: Node) -> Doors:
+    """Give the application of an open node. Its end ends the doors, not the node."""
+    hall = Hall(node)
+    board = hints.Board(hall)
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            board.close()
+            hall.close()
+
+    return Doors(
+        hall,
+        route_handlers=[taxii_door.routes(), hints.routes(), status.routes()],
+        state=State({"hall": hall, "board": board, "counter": status.Counter(hall)}),
+        lifespan=[lifespan],
+        exception_handlers={Exception: tell},
+        logging_config=None,
+        openapi_config=None,
+        # `Hall.body` counts what comes in, by limits.post_bytes.
+        request_max_body_size=None,
+    )
+
+
+class Web:
+    """One application on one listener, served until `stop` or the process's end."""
+
+    def __init__(self, app: Doors, config: NodeConfig) -> None:
+        """Serve `app` where `config.http` says.
+
+        Raises:
+            ConfigError: the address or the certificates cannot be used.
+        """
+        http = config.http
+        if http.client_ca and not http.certificate:
+            raise ConfigError(
+                "http.client_ca needs http.certificate and http.key: "
+                "callers' certificates are shown inside TLS only."
+            )
+        self._app = app
+        self._loop: asyncio.AbstractEventLoop | None = None
+        try:
+            self._server: Any = Server(
+                app,
+                address=_address(http.host),
+                port=http.port,
+                interface=Interfaces.ASGI,
+                websockets=False,
+                backlog=1024,
+                log_level=LogLevels.error,
+                log_dictconfig=_GRANIAN_LOGS,
+                ssl_cert=_file(http.certificate),
+                ssl_key=_file(http.key),
+                # TAXII 2.1 §8.2.2 asks for 1.2 or later.
+                ssl_protocol_min=SSLProtocols.tls12,
+                ssl_ca=_file(http.client_ca),
+                ssl_client_verify=bool(http.client_ca),
+            )
+        except OSError as fault:  # ssl.SSLError is one
+            raise ConfigError(
+                f"http.certificate, http.key or http.client_ca cannot be used: {fault}."
+            ) from fault
+        self._server.workers_kill_timeout = _STOP_SECONDS
+
+    async def run(self) -> None:
+        """Serve until `stop`; what was begun is answered first."""
+        self._loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            await self._server.serve()
+
+    def stop(self) -> None:
+        """Ask `run` to end. May be called in any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        # Open lines for hints would otherwise hold the server up.
+        self._app.state.board.close()
+        self._server.stop()
+
+
+# Granian writes where the rest of the process does, and only what is wrong.
+_GRANIAN_LOGS: Final[dict[str, Any]] = {
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": True}},
+}
+
+
+def _file(name: str) -> Path | None:
+    return Path(name) if name else None
+
+
+def _address(host: str) -> str:
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as fault:
+        raise ConfigError(f"http.host {host!r} is no address: {fault}.") from fault
+
+
+def check_free(config: NodeConfig) -> None:
+    """Make sure that nobody else serves at the node's address.
+
+    Several servers can share one port without a word, and half of a node's callers
+    would then be answered by another node.
+
+    Raises:
+        ConfigError: the address is taken, or is none of this machine.
+    """
+    address, port = _address(config.http.host), config.http.port
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((address, port))
+        except OSError as fault:
+            raise ConfigError(
+                f"http.host and http.port: {address}:{port}: {fault.strerror}.",
+                mend="Another program may listen there, perhaps this node already.",
+            ) from fault
+
+
+Work = Callable[[Node, threading.Event], None]
+
+
+def _federate(node: Node, stop: threading.Event) -> None:
+    from serantau.desk.federate import Federation
+
+    Federation(node).run(stop)
+
+
+def serve(config: NodeConfig, role: str = "all", work: Work = _federate) -> None:
+    """Run a node until SIGTERM or SIGINT.
+
+    Args:
+        config: the node's configuration.
+        role: `all`, or `web` and `worker` as processes of their own on one PostgreSQL.
+        work: what runs beside the doors until the event is set: pulling from peers.
+
+    Raises:
+        ConfigError: the node, its address or its certificates cannot be used.
+    """
+    if role not in ROLES:
+        raise ConfigError(f"role is {role!r}, expected one of {', '.join(ROLES)}")
+    set_up_logs(config.log)
+    if role != "worker" and not (role == "web" and config.store.url):
+        check_free(config)
+    stop = threading.Event()
+    with Node(config) as node:
+        app = create_app(node)
+        listener = None
+        if config.http.metrics_port:
+            metrics = app.state.hall.metrics
+            listener = metrics.listen(
+                config.http.metrics_host, config.http.metrics_port
+            )
+        try:
+            with _working(node, stop, work if role != "web" else None):
+                if role == "worker":
+                    _wait_for_signal(stop)
+                else:
+                    asyncio.run(_serve(Web(app, config), config, stop))
+        finally:
+            stop.set()
+            app.state.hall.close()
+            if listener is not None:
+                listener.close()
+
+
+async def _serve(web: Web, config: NodeConfig, stop: threading.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, web.stop)
+    # Whatever was made until here stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    scheme = "https" if config.http.certificate else "http"
+    logger(__name__).info(
+        "serving", at=f"{scheme}://{config.http.host}:{config.http.port}/"
+    )
+    watch = loop.run_in_executor(None, stop.wait)
+    watch.add_done_callback(lambda _: web.stop())
+    try:
+        await web.run()
+    finally:
+        stop.set()
+        await watch
+    logger(__name__).info("stopped")
+
+
+@contextmanager
+def _working(node: Node, stop: threading.Event, work: Work | None) -> Iterator[None]:
+    """Run the background work in a thread; when it fails, the whole process ends."""
+    if work is None:
+        yield
+        return
+
+    def run() -> None:
+        try:
+            work(node, stop)
+        except Exception:
+            # A supervisor starts the process anew; doors without work only look well.
+            logger(__name__).exception("background_work_failed")
+        finally:
+            stop.set()
+
+    thread = threading.Thread(target=run, name="serantau-work")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _wait_for_signal(stop: threading.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
