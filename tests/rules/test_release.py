@@ -354,7 +354,8 @@ def test_clients_stand_behind_us_only_up_to_amber_and_with_a_need_to_know() -> N
     assert not ask((AMBER, NAMES_SG), BANK).released
     assert not ask((STRICT, NAMES_US), BANK).released
     assert not ask((RED, NAMES_US), BANK, by=Way.PERSON).released
-    assert not ask((AMBER, NAMES_US), replace(JP, client_of=OWN)).released
+    guest = replace(JP, client_of=OWN, need_to_know=True)
+    assert not ask((AMBER, NAMES_US), guest).released
 
 
 @pytest.mark.parametrize("party", OUTSIDERS)
