@@ -61,7 +61,7 @@ def read_json(raw: bytes, limits: Limits) -> tuple[Any, bytes]:
     if len(raw) > limits.object_bytes:
         raise over("object_bytes", len(raw), limits.object_bytes, "bytes")
     if raw[:1] != b"{":
-        _check_encoding(raw)
+        check_encoding(raw)
     # Each bracket opens one level and each comma adds one member, at most.
     opened = raw.count(b"{") + raw.count(b"[")
     if opened > limits.object_depth or (opened + raw.count(b",") > limits.object_items):
@@ -83,7 +83,8 @@ def read_json(raw: bytes, limits: Limits) -> tuple[Any, bytes]:
     return data, _compact(raw)
 
 
-def _check_encoding(raw: bytes) -> None:
+def check_encoding(raw: bytes) -> None:
+    """Refuse text that does not begin as JSON in UTF-8 does, and name what it is."""
     if raw.startswith(b"\xef\xbb\xbf"):
         name = "UTF-8 with a byte order mark"
     elif raw.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")) or b"\0\0\0" in raw[:4]:

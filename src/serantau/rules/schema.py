@@ -259,8 +259,6 @@ AMENDMENTS: Final = (
 # What the patterns of the schemas mean, for a person. Found by how the pattern starts.
 _PATTERN_WORDS: Final = (
     ("^[0-9]{4}-(0[1-9]|1[012])", "a UTC time such as 2026-01-31T08:00:00.000Z"),
-    (
-    ),
     ("^[a-z][a-z0-9-]+[a-z0-9]--", "an id: a type, two hyphens and a UUID"),
     ("^CVE-", "a CVE id such as CVE-2026-0001"),
     ("^CAPEC-", "a CAPEC id such as CAPEC-66"),
