@@ -1,0 +1,233 @@
+"""`serantau show` and `serantau search`: read what the node holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serantau.apps.cli.door import opened
+from serantau.apps.cli.output import (
+    Column,
+    Json,
+    answer,
+    document,
+    say,
+    stamp,
+    table,
+    when,
+)
+
+if TYPE_CHECKING:
+    from serantau.desk.dossier import Dossier
+
+
+def show(
+    ctx: typer.Context,
+    object_id: Annotated[str, typer.Argument(metavar="ID", help="A STIX id.")],
+    as_json: Json = False,
+) -> None:
+    """Tell all about one object, also who got it."""
+    from serantau.desk.dossier import dossier
+
+    with opened(ctx) as node:
+        told = dossier(node, object_id.strip())
+    if as_json:
+        document(_document(told))
+    else:
+        _print(told)
+
+
+def _document(told: Dossier) -> dict[str, Any]:
+    return {
+        "id": told.id,
+        "type": told.type,
+        "name": told.name,
+        "object": told.data,
+        "versions": [
+            {
+                "version": one.found.version,
+                "added": stamp(one.found.added),
+                "source": one.found.source,
+                "marking": one.marking,
+                "superseded": one.found.superseded,
+                "released": [
+                    {
+                        "at": stamp(each.at),
+                        "party": each.party,
+                        "user": each.actor,
+                        "way": each.way,
+                        "collection": each.collection,
+                        "rule": each.rule,
+                        "got": each.got,
+                        "expected": each.expected,
+                    }
+                    for each in one.released
+                ],
+            }
+            for one in told.versions
+        ],
+        "verdicts": [
+            {
+                "party": party.name,
+                "kind": str(party.kind),
+                "released": verdict.released,
+                "rule": verdict.rule,
+                "got": verdict.got,
+                "expected": verdict.expected,
+            }
+            for party, verdict in told.verdicts
+        ],
+        "refers_to": [_link(each) for each in told.refers],
+        "referred_by": [_link(each) for each in told.referred],
+    }
+
+
+def _link(link: Any) -> dict[str, str]:
+    return {"by": link.kind, "id": link.id, "type": link.type, "name": link.name}
+
+
+def _print(told: Dossier) -> None:
+    from rich.json import JSON
+
+    from serantau.apps.cli.output import console
+
+    say(f"{told.type}  {told.name}".rstrip(), "bold")
+    say(told.id)
+    say(told.versions[0].marking)
+    say()
+    import orjson
+
+    text = orjson.dumps(told.data, option=orjson.OPT_INDENT_2).decode()
+    from serantau.apps.cli.output import clean
+
+    shown = console()
+    if shown.is_terminal:
+        shown.print(JSON(clean(text), ensure_ascii=False))
+    else:
+        say(text)
+    say()
+    versions = (
+        Column("version", "Version"),
+        Column("added", "Admitted"),
+        Column("source", "From"),
+        Column("marking", "Marked"),
+        Column("went", "Releases", right=True),
+    )
+    table(
+        versions,
+        [
+            {
+                "version": one.found.version
+                + ("" if one.found.superseded else " (newest)"),
+                "added": when(one.found.added),
+                "source": one.found.source,
+                "marking": one.marking,
+                "went": len(one.released),
+            }
+            for one in told.versions
+        ],
+        title="Versions",
+    )
+    say()
+    _print_links("Refers to", told.refers)
+    _print_links("Referred to by", told.referred)
+    _print_released(told)
+    table(
+        (
+            Column("party", "Party"),
+            Column("kind", "Kind"),
+            Column("may", "May have it"),
+            Column("rule", "Rule"),
+            Column("why", "Why"),
+        ),
+        [
+            {
+                "party": party.name,
+                "kind": str(party.kind),
+                "may": verdict.released,
+                "rule": verdict.rule,
+                "why": verdict.got
+                if verdict.released
+                else f"got {verdict.got}; expected {verdict.expected}",
+            }
+            for party, verdict in told.verdicts
+        ],
+        title="Who may have the newest version",
+    )
+
+
+def _print_links(title: str, links: Any) -> None:
+    if not links:
+        return
+    columns = (Column("by", "By"), Column("id", "Id"), Column("name", "Name"))
+    table(columns, [_link(link) for link in links], title=title)
+    say()
+
+
+def _print_released(told: Dossier) -> None:
+    rows = [
+        {
+            "at": when(each.at),
+            "party": each.party,
+            "actor": each.actor,
+            "way": each.way,
+            "version": one.found.version,
+            "rule": each.rule,
+        }
+        for one in told.versions
+        for each in one.released
+    ]
+    columns = (
+        Column("at", "When"),
+        Column("party", "To"),
+        Column("actor", "By user"),
+        Column("way", "Way"),
+        Column("version", "Version"),
+        Column("rule", "Rule"),
+    )
+    table(columns, rows, title="Released", empty="It was released to nobody.")
+    say()
+
+
+def search(
+    ctx: typer.Context,
+    text: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEXT...",
+            help="An address, name, hash or URL, defanged or not; an id; or any text.",
+        ),
+    ],
+    limit: Annotated[int, typer.Option(min=1, help="Objects shown at most.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Find objects by value, name, id or text in any script."""
+    from serantau.desk.dossier import name_of
+    from serantau.desk.share import Share
+
+    with opened(ctx) as node:
+        share = Share(node)
+        with node.db.read() as tx:
+            found = node.search.find(tx, " ".join(text), limit=limit + 1)
+        rows = [
+            {
+                "id": one.id,
+                "type": one.type,
+                "name": name_of(node, one.body),
+                "version": one.version,
+                "marking": share.marking(one),
+                "source": one.source,
+            }
+            for one in found[:limit]
+        ]
+    columns = (
+        Column("type", "Type"),
+        Column("name", "Name"),
+        Column("marking", "Marked"),
+        Column("source", "From"),
+        Column("id", "Id"),
+    )
+    answer(columns, rows, as_json, empty="Nothing here holds that.")
+    if len(found) > limit and not as_json:
+        say(f"There is more; the newest {limit} are shown. --limit shows more.")
