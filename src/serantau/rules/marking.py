@@ -13,9 +13,35 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Final, Literal
+
+from serantau.rules.level import Pap, Tlp
+
+__all__ = [
+    "AUDIENCE_EXTENSION",
+    "CIRCLE",
+    "IDENTITY",
+    "NAME",
+    "PAP_EXTENSION",
+    "TLP_2_EXTENSION",
+    "TLP_2_IDS",
+    "Audience",
+    "Marking",
+    "MarkingSet",
+    "Pap",
+    "Tlp",
+    "audience_extension_objects",
+    "definition_of",
+    "in_words",
+    "listed",
+    "look_up",
+    "make_audience",
+    "names_party",
+    "read_marking",
+    "tlp_of",
+    "well_known",
+]
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """A party's name: what `named` and `everyone_but` hold, beside identity ids."""
@@ -41,74 +67,6 @@ def names_party(text: str) -> bool:
     """
     wanted = IDENTITY if text.startswith("identity--") else NAME
     return wanted.fullmatch(text) is not None
-
-
-class Tlp(IntEnum):
-    """Traffic Light Protocol 2.0, in order: the higher, the narrower."""
-
-    CLEAR = 0
-    GREEN = 1
-    AMBER = 2
-    AMBER_STRICT = 3
-    RED = 4
-
-    @property
-    def label(self) -> str:
-        """Give the label as FIRST writes it: upper case, no spaces, not translated."""
-        return "TLP:" + self.name.replace("_", "+")
-
-    @classmethod
-    def parse(cls, text: str) -> Tlp:
-        """Read a label or its colour in any case; TLP 1's white is CLEAR.
-
-        Raises:
-            ValueError: it is none of the five levels.
-        """
-        colour = text.upper().removeprefix("TLP:")
-        level = _TLP_COLOURS.get(colour)
-        if level is None:
-            levels = ", ".join(each.label for each in cls)
-            raise ValueError(f"got {text!r}, expected one of {levels}")
-        return level
-
-
-_TLP_COLOURS = {
-    "CLEAR": Tlp.CLEAR,
-    "WHITE": Tlp.CLEAR,
-    "GREEN": Tlp.GREEN,
-    "AMBER": Tlp.AMBER,
-    "AMBER+STRICT": Tlp.AMBER_STRICT,
-    "RED": Tlp.RED,
-}
-
-
-class Pap(IntEnum):
-    """Permissible Actions Protocol: what may be done with it, not who may have it."""
-
-    CLEAR = 0
-    GREEN = 1
-    AMBER = 2
-    RED = 3
-
-    @property
-    def label(self) -> str:
-        """Give the label as MISP's taxonomy writes it."""
-        return f"PAP:{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> Pap:
-        """Read a label or its colour in any case; white is CLEAR.
-
-        Raises:
-            ValueError: it is none of the four levels.
-        """
-        colour = text.upper().removeprefix("PAP:")
-        if colour == "WHITE":
-            return cls.CLEAR
-        if colour not in cls.__members__:
-            levels = ", ".join(each.label for each in cls)
-            raise ValueError(f"got {text!r}, expected one of {levels}")
-        return cls[colour]
 
 
 @dataclass(frozen=True, slots=True)
