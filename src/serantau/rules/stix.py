@@ -27,6 +27,7 @@ from serantau.rules import facts, indicator, properties
 from serantau.rules.facts import Gatherer
 from serantau.rules.jsontext import Limits, over, read_json
 from serantau.rules.marking import well_known
+from serantau.rules.redaction import derive
 from serantau.rules.refusal import Refused, pointer, shown
 from serantau.rules.schema import CORE, OBSERVABLE_CORE, Schemas
 from serantau.rules.sco import is_deterministic, sco_id
@@ -53,6 +54,8 @@ class ObjectVersion:
     `object_marking_refs`. granular_refs: what parts are marked with. has_tlp: a TLP
     marking is among `marking_refs`. edges: (property, id) of every reference. values:
     (kind, value) to correlate by. text: folded words to search in. data: the object.
+    redacted: derived here by `Reader.redact`; then `granular_refs` is what the parts
+    that were left out were marked with.
     """
 
     id: str
@@ -153,6 +156,22 @@ class Reader:
             modified is None,
             data,
         )
+
+    def redact(self, version: ObjectVersion, identity: str) -> list[ObjectVersion]:
+        """Derive an object without the parts that carry granular markings.
+
+        Gives the derived object and the relationship that says what it is derived from,
+        made by `identity`; nothing where the object cannot be derived from (see
+        `redaction.derive`) or is none without these parts.
+        """
+        try:
+            derived = [self.read(body) for body in derive(version.body, identity)]
+        except Refused:
+            return []
+        for each in derived:
+            each.redacted = True
+            each.granular_refs = version.granular_refs
+        return derived
 
     def _pattern_values(
         self, data: dict[str, Any], words: list[str]
