@@ -18,8 +18,6 @@ from serantau.records.registry import Registry
 from serantau.records.seal import Seal
 from serantau.records.search import Search
 from serantau.records.views import Views
-from serantau.rules.marking import Tlp
-from serantau.rules.party import Kind
 from serantau.rules.profile import Profile
 from serantau.rules.release import Policy
 from serantau.rules.stix import Limits, Reader
@@ -60,7 +58,10 @@ class Node:
         except BaseException:
             self.db.close()
             raise
-        self.audiences = Audiences(config.node.member, policy_of(config))
+        self.audiences = Audiences(
+            config.node.member,
+            Policy.from_texts(config.policy.granular, config.policy.ceilings),
+        )
         self.objects = Objects(self.audiences)
         self.views = Views(self.audiences)
         self.ledger = Ledger(self.audiences)
@@ -124,20 +125,3 @@ def limits_of(limits: LimitsSection) -> Limits:
 def reader_of(limits: LimitsSection) -> Reader:
     """Make what checks STIX objects against these limits."""
     return Reader(limits_of(limits), load_schemas())
-
-
-def policy_of(config: NodeConfig) -> Policy:
-    """Turn the configuration's policy into the one that release judges by.
-
-    Raises:
-        ConfigError: a kind of party or a TLP level that is none.
-    """
-    try:
-        ceilings = {
-            Kind(kind): Tlp.parse(level)
-            for kind, level in config.policy.ceilings.items()
-        }
-        derive = config.policy.granular == "derive"
-        return Policy(granular="derive" if derive else "withhold", ceilings=ceilings)
-    except ValueError as fault:
-        raise ConfigError(f"policy.ceilings: {fault}") from fault
