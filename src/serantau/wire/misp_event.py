@@ -141,7 +141,7 @@ class _Preparing:
         }
         if event["date"] is None:
             del event["date"]
-        for key in ("threat_level_id", "analysis", "distribution", "extends_uuid"):
+        for key in ("threat_level_id", "analysis", "extends_uuid"):
             if isinstance(source.get(key), (str, int)) and str(source[key]):
                 event[key] = str(source[key])
         published = read_seconds(source.get("publish_timestamp"))
@@ -161,6 +161,7 @@ class _Preparing:
         else:
             part.notes.append("it names no organisation with a uuid as its creator")
         event["Tag"] = part.data["Tag"]
+        part.data = event
         self._inner(source, event, part, "Event")
         attributes = self._listed(source, "Attribute", "Event")
         event["Attribute"] = [

@@ -20,7 +20,14 @@ import orjson
 
 from serantau.clock import instant, moment
 from serantau.errors import BadInput
-from serantau.rules.marking import Marking, MarkingSet, Tlp, look_up, tlp_of
+from serantau.rules.marking import (
+    Marking,
+    MarkingSet,
+    Tlp,
+    look_up,
+    read_marking,
+    tlp_of,
+)
 from serantau.wire.misp_event import Fate, Outcome
 from serantau.wire.misp_graph import ROOTS, is_observable, references, scalars, uuid_of
 from serantau.wire.misp_parser import import_parsers
@@ -125,7 +132,15 @@ class _Sending:
         known: Mapping[str, Marking],
     ) -> None:
         self.held = held
-        self.known = known
+        # Definitions that travel along, too; what the node holds stands before them.
+        self.known: dict[str, Marking] = {
+            **{
+                one["id"]: read_marking(one)
+                for one in held
+                if one["type"] == "marking-definition"
+            },
+            **known,
+        }
         self.organisation = {"name": organisation, "uuid": organisation_uuid}
         self.by_id = {one["id"]: one for one in held}
         self.by_uuid: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -311,8 +326,7 @@ class _Sending:
         have = {tag["name"] for tag in event["Tag"]}
         for tag in made.get("Tag", ()):
             name = tag["name"]
-            ours = name == "Threat-Report" or name.startswith("misp:")
-            if name not in have and not ours:
+            if name not in have and name != "Threat-Report" and _is_free(name):
                 event["Tag"].append({"name": name})
 
     def _fill(self, event: dict[str, Any]) -> None:
@@ -346,7 +360,7 @@ class _Sending:
                 part["value"] = str(inner["x_misp_value"])
         have = {tag["name"] for tag in part.get("Tag", ())}
         for label in _labels(one):
-            if not label.startswith("misp:") and label not in have:
+            if label not in have and _is_free(label):
                 part.setdefault("Tag", []).append({"name": label})
                 have.add(label)
 
@@ -402,7 +416,9 @@ class _Sending:
 
     def _tag(self, event: dict[str, Any], handled_as: Tlp) -> None:
         """Tag the event and each part with the TLP level of what it was made of."""
-        strictest = max(self._level(one, handled_as) for one in self.held)
+        # Its creator's name stands on every object anyway, so it sets no level.
+        held = [one for one in self.held if one is not self.creator] or self.held
+        strictest = max(self._level(one, handled_as) for one in held)
         paps = sorted({pap for one in self.held for pap in self._paps(one)})
         event["Tag"] = [
             *({"name": name} for name in (_TLP_TAGS[strictest], *paps)),
@@ -414,11 +430,7 @@ class _Sending:
                 level = max(self._level(one, handled_as) for one in made_of)
                 marks = {pap for one in made_of for pap in self._paps(one)}
                 names = [_TLP_TAGS[level], *sorted(marks)]
-                rest = [
-                    tag
-                    for tag in part.get("Tag", ())
-                    if not tag["name"].casefold().startswith(("tlp:", "pap:"))
-                ]
+                rest = [tag for tag in part.get("Tag", ()) if _is_free(tag["name"])]
                 part["Tag"] = [*({"name": name} for name in names), *rest]
 
     @functools.cached_property
@@ -476,7 +488,7 @@ class _Sending:
                 uuid_of(self.restored.get(str(one.get(key)), str(one.get(key))))
                 for key in _ENDS
             ]
-            if ends[0] == ends[1]:
+            if ends[0] and ends[0] == ends[1]:
                 return "converted", "both ends are one attribute in MISP"
             if (ends[0], ends[1]) in self.joined:
                 return "converted", "its target hangs at its source in MISP"
@@ -517,6 +529,12 @@ def _standing(event: dict[str, Any]) -> frozenset[str]:
                 re.sub(r"\\(.)", r"\1", each) for each in _QUOTED.findall(text)
             )
     return frozenset(texts)
+
+
+def _is_free(label: str) -> bool:
+    """Tell a label that may be a tag: markings go by our rules, not by labels."""
+    plain = "".join(label.split()).casefold()
+    return not plain.startswith(("tlp:", "pap:", "misp:"))
 
 
 def _told(one: dict[str, Any]) -> list[list[str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 import warnings
 from typing import Any
 
@@ -18,9 +19,13 @@ from serantau.wire.misp_event import Prepared
 @functools.cache
 def _package() -> Any:
     with warnings.catch_warnings():
-        # `six` in its tree is loaded by the old import protocol; nothing of ours.
         warnings.filterwarnings("ignore", r"_SixMetaPathImporter", ImportWarning)
         import misp_stix_converter
+    # The copy of `six` in mixbox (STIX 1, unused here) leaves an importer of the old
+    # protocol behind, at which every later import anywhere in the process would warn.
+    sys.meta_path[:] = [
+        each for each in sys.meta_path if type(each).__module__ != "mixbox.vendor.six"
+    ]
     # What pymisp logs it also hands to the parsers' errors, which become fates.
     logging.getLogger("pymisp").setLevel(logging.CRITICAL)
     return misp_stix_converter
