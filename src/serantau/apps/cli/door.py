@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -39,8 +41,6 @@ def asked(answer: str | None, question: str, flag: str, default: str = "") -> st
     Raises:
         BadRequest: nobody is there to be asked.
     """
-    import sys
-
     if answer:
         return answer
     if not sys.stdin.isatty():
@@ -50,3 +50,25 @@ def asked(answer: str | None, question: str, flag: str, default: str = "") -> st
 
         raise BadRequest(f"{flag} is missing.", mend=f"{flag}: {question}.")
     return str(typer.prompt(question, default=default or None))
+
+
+def secret_from(file: str, question: str) -> str:
+    """Read a secret from a file or standard input (`-`), or ask a person for it.
+
+    It is no argument of a command, since those can be read by every user of a machine.
+
+    Raises:
+        BadRequest: there is no such file.
+    """
+    from serantau.errors import BadRequest
+
+    if file == "-":
+        return sys.stdin.readline().rstrip("\r\n")
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").split("\n")[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise BadRequest(f"{file} cannot be read: {fault}.") from fault
+    if not sys.stdin.isatty():
+        return ""
+    return str(typer.prompt(question, default="", show_default=False, hide_input=True))

@@ -44,6 +44,11 @@ def clean(text: str) -> str:
     )
 
 
+def shorten(text: str, width: int = 60) -> str:
+    """Cut what is too long for a column of a table."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def console(*, error: bool = False) -> Console:
     """Give the console that prints to standard output, or to standard error."""
     # Streams may be exchanged between commands of one process, as tests do.
