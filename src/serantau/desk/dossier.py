@@ -56,12 +56,18 @@ class Dossier:
 
 
 def name_of(node: Node, body: bytes) -> str:
-    """Give a version's short text for a person; empty when it has none."""
+    """Give a version's short text for a person; a relationship's says between whom."""
     try:
-        return node.reader.read(body).name
+        version = node.reader.read(body)
     except Refused:
         # The limits are narrower than when it was admitted.
         return str(orjson.loads(body).get("name", ""))
+    if version.type != "relationship":
+        return version.name
+    ends = [str(version.data[end]) for end in ("source_ref", "target_ref")]
+    names = _names(node, ends)
+    source, target = (names.get(end) or end for end in ends)
+    return f"{source} {version.name} {target}"
 
 
 def dossier(node: Node, object_id: str, *, most: int = 200) -> Dossier:
@@ -97,7 +103,7 @@ def dossier(node: Node, object_id: str, *, most: int = 200) -> Dossier:
     return Dossier(
         id=object_id,
         type=newest.type,
-        name=version.name,
+        name=name_of(node, newest.body),
         data=version.data,
         versions=[
             Version(one, share.marking(one), share.who_got(one))
@@ -118,6 +124,8 @@ def _names(node: Node, ids: Sequence[str]) -> dict[str, str]:
     with node.db.read() as tx:
         for object_id in dict.fromkeys(ids):
             held = node.search.versions(tx, object_id)
-            if held:
+            if held and held[-1].type == "relationship":
+                names[object_id] = str(orjson.loads(held[-1].body)["relationship_type"])
+            elif held:
                 names[object_id] = name_of(node, held[-1].body)
     return names

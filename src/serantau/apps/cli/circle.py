@@ -1,4 +1,4 @@
-"""`serantau circle`: groups of parties that an audience can name without telling who."""
+"""`serantau circle`: groups of parties that an audience names without telling who."""
 
 from __future__ import annotations
 

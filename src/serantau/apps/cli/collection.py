@@ -15,7 +15,7 @@ _WHO = "everyone, kind:KIND or party:NAME; may be repeated."
 
 @app.callback()
 def collection() -> None:
-    """See and make collections. What a caller finds in one is always its own release."""
+    """See and make collections. What a caller finds in one is its own release."""
 
 
 @app.command("list")

@@ -10,9 +10,11 @@ from serantau.apps.cli.door import opened
 from serantau.apps.cli.output import (
     Column,
     Json,
-    answer,
+    clean,
+    console,
     document,
     say,
+    shorten,
     stamp,
     table,
     when,
@@ -20,6 +22,7 @@ from serantau.apps.cli.output import (
 
 if TYPE_CHECKING:
     from serantau.desk.dossier import Dossier
+    from serantau.rules.release import Verdict
 
 
 def show(
@@ -88,19 +91,14 @@ def _link(link: Any) -> dict[str, str]:
 
 
 def _print(told: Dossier) -> None:
+    import orjson
     from rich.json import JSON
-
-    from serantau.apps.cli.output import console
 
     say(f"{told.type}  {told.name}".rstrip(), "bold")
     say(told.id)
     say(told.versions[0].marking)
     say()
-    import orjson
-
     text = orjson.dumps(told.data, option=orjson.OPT_INDENT_2).decode()
-    from serantau.apps.cli.output import clean
-
     shown = console()
     if shown.is_terminal:
         shown.print(JSON(clean(text), ensure_ascii=False))
@@ -122,7 +120,7 @@ def _print(told: Dossier) -> None:
                 + ("" if one.found.superseded else " (newest)"),
                 "added": when(one.found.added),
                 "source": one.found.source,
-                "marking": one.marking,
+                "marking": shorten(one.marking),
                 "went": len(one.released),
             }
             for one in told.versions
@@ -141,20 +139,28 @@ def _print(told: Dossier) -> None:
             Column("rule", "Rule"),
             Column("why", "Why"),
         ),
-        [
-            {
-                "party": party.name,
-                "kind": str(party.kind),
-                "may": verdict.released,
-                "rule": verdict.rule,
-                "why": verdict.got
-                if verdict.released
-                else f"got {verdict.got}; expected {verdict.expected}",
-            }
-            for party, verdict in told.verdicts
-        ],
+        _verdicts(told),
         title="Who may have the newest version",
     )
+
+
+def _verdicts(told: Dossier) -> list[dict[str, Any]]:
+    """Give one row for all parties of a kind with the same verdict."""
+    alike: dict[tuple[str, Verdict], list[str]] = {}
+    for party, verdict in told.verdicts:
+        alike.setdefault((str(party.kind), verdict), []).append(party.name)
+    return [
+        {
+            "party": names,
+            "kind": kind,
+            "may": verdict.released,
+            "rule": verdict.rule,
+            "why": verdict.got
+            if verdict.released
+            else f"got {verdict.got}; expected {verdict.expected}",
+        }
+        for (kind, verdict), names in alike.items()
+    ]
 
 
 def _print_links(title: str, links: Any) -> None:
@@ -228,6 +234,10 @@ def search(
         Column("source", "From"),
         Column("id", "Id"),
     )
-    answer(columns, rows, as_json, empty="Nothing here holds that.")
-    if len(found) > limit and not as_json:
+    if as_json:
+        document(rows)
+        return
+    shown = [{**row, "marking": shorten(row["marking"], 40)} for row in rows]
+    table(columns, shown, empty="Nothing here holds that.")
+    if len(found) > limit:
         say(f"There is more; the newest {limit} are shown. --limit shows more.")
