@@ -286,13 +286,12 @@ class Site:
         """Load objects as from a file."""
         pieces = (
             Piece(
-                raw=one if isinstance(one, bytes) else orjson.dumps(one),
-                fault=None,
                 ordinal=place,
                 offset=0,
-                line=0,
+                line=place,
+                raw=one if isinstance(one, bytes) else orjson.dumps(one),
             )
-            for place, one in enumerate(objects)
+            for place, one in enumerate(objects, 1)
         )
         return self.intake.take(pieces, origin="a file", **how)
 

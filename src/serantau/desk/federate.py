@@ -7,17 +7,20 @@ by themselves: what a node already holds is not new to it.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import httpx2
+import orjson
 import structlog
 
+from serantau.desk.arriving import Arriving
+from serantau.desk.follow import Follow
 from serantau.desk.intake import Intake, Report
+from serantau.desk.reading import BATCH, Read, Reading
 from serantau.errors import PeerError, SerantauError
 from serantau.node import Node
 from serantau.records.database import Tx
@@ -25,23 +28,17 @@ from serantau.records.peers import Peer, Peers
 from serantau.records.quarantine import Fault
 from serantau.rules.refusal import shown
 from serantau.rules.stix import ObjectVersion
-from serantau.wire.bundle import Piece
-from serantau.wire.client import CollectionIn, PageIn, TaxiiClient
+from serantau.wire.client import CollectionIn, TaxiiClient
 
 # Federation wants every version: a new member has the history, not only its end.
 _EVERY_VERSION = {"version": "all"}
 WHOLE = "released"
 _REALM = "x_serantau_realm"
 _REALM_BYTES = b'"x_serantau_realm"'
-# In seconds: how often the list of peers is read again, the first step of a back-off,
-# how quiet a line may be, and how long a thread may take to end.
+# How often the list of peers is read again.
 _ROSTER_SECONDS = 2.0
-_BACK_OFF_SECONDS = 1.0
-_QUIET_SECONDS = 60.0
-_END_SECONDS = 10.0
 
 _log = structlog.get_logger(__name__)
-_chance = random.SystemRandom()
 
 
 @dataclass(slots=True)
@@ -127,6 +124,7 @@ class Federation:
         self._transport = transport
         self._sleep = sleep
         self._stop = threading.Event()
+        self._bulk = threading.Lock()
         self._intake = Intake(node)
         self.peers = Peers()
 
@@ -226,7 +224,7 @@ class Federation:
         collection: CollectionIn,
         pulled: Pulled,
     ) -> None:
-        """Admit page after page, the next one on its way meanwhile."""
+        """Admit batch after batch, what comes next on its way meanwhile."""
         began = time.monotonic()
         with self._node.db.read() as tx:
             cursor = self.peers.cursor(tx, peer, collection.id)
@@ -236,36 +234,50 @@ class Federation:
             limit=self._node.config.federation.page,
             match=_EVERY_VERSION,
         )
+
+        def settle(resume: str, held: int) -> None:
+            self._admit(peer, collection, [], [], resume, held)
+
+        arriving = Arriving(pages, self._node.db, settle, self._stop)
+        reading = Reading(self._node, _origin(peer, collection))
+        # One long pull at a time may have a reader process; the others do without.
+        bulk = self._bulk.acquire(blocking=False)
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix=peer.name) as ahead:
-                coming = ahead.submit(next, pages, None)
-                while (page := coming.result()) is not None:
-                    coming = ahead.submit(next, pages, None)
-                    report = self._admit(peer, collection, page)
-                    pulled.pages += 1
+            with closing(_read(reading, arriving, bulk)) as batches:
+                for versions, faults in batches:
+                    resume, held = arriving.passed(BATCH if bulk else 0)
+                    report = self._admit(
+                        peer, collection, versions, faults, resume, held
+                    )
                     pulled.new += report.new
                     pulled.held += report.held
                     pulled.refused += report.refused
-                    if self._stop.is_set():
-                        break
-        except PeerError as fault:
-            pulled.fault = str(fault)
+            arriving.settle()
         finally:
+            if bulk:
+                self._bulk.release()
+            pulled.held += arriving.held
+            pulled.pages = arriving.count
+            pulled.fault = str(arriving.fault or "")
             pulled.seconds = time.monotonic() - began
 
-    def _admit(self, peer: Peer, collection: CollectionIn, page: PageIn) -> Report:
-        """Take in one page and move the cursor past it, in one transaction."""
-        if not page.objects:
-            return Report()
+    def _admit(
+        self,
+        peer: Peer,
+        collection: CollectionIn,
+        versions: list[ObjectVersion],
+        faults: list[Fault],
+        resume: str,
+        held: int,
+    ) -> Report:
+        """Take in a batch and move the cursor up to `resume`, in one transaction.
+
+        `held` objects before it were here already, and were not even read.
+        """
         node = self._node
         # The label is kept with what is refused, so that a retry handles it the same.
         handle_as = peer.handle_as or node.config.handling.sources.get(peer.name, "")
-        origin = f"{peer.name}, collection {collection.alias or collection.id}"
-        pieces = [
-            Piece(raw=raw, fault=None, ordinal=place, offset=0, line=0)
-            for place, raw in enumerate(page.objects)
-        ]
-        versions, faults = self._intake.read(pieces, origin)
+        origin = _origin(peer, collection)
         try:
             with node.db.write() as tx:
                 versions, foreign = self._sift(tx, versions, origin)
@@ -282,9 +294,9 @@ class Federation:
                     tx,
                     peer,
                     collection.id,
-                    resume=page.resume,
+                    resume=resume,
                     pulled=report.new,
-                    held=report.held,
+                    held=report.held + held,
                     refused=report.refused,
                 )
         except BaseException:
@@ -301,16 +313,15 @@ class Federation:
         faults: list[Fault] = []
         claimed: list[ObjectVersion] = []
         for version in versions:
-            if _REALM_BYTES in version.body and (
-                version.data.get(_REALM, node.realm) != node.realm
-            ):
+            realm = _realm_of(version) or node.realm
+            if realm != node.realm:
                 faults.append(
                     _finding(
                         version,
                         origin,
                         "another-realm",
                         f"/{_REALM}",
-                        shown(version.data[_REALM]),
+                        shown(realm),
                         node.realm,
                     )
                 )
@@ -377,7 +388,7 @@ class Federation:
     def run(self, stop: threading.Event) -> None:
         """Follow every enabled peer until `stop`; peers added meanwhile too."""
         self._stop, self._sleep = stop, stop.wait
-        follows: dict[str, _Follow] = {}
+        follows: dict[str, Follow] = {}
         try:
             while not stop.is_set():
                 self._match(follows, stop)
@@ -388,7 +399,7 @@ class Federation:
             for follow in follows.values():
                 follow.join()
 
-    def _match(self, follows: dict[str, _Follow], stop: threading.Event) -> None:
+    def _match(self, follows: dict[str, Follow], stop: threading.Event) -> None:
         """Follow whom the table names, and no one else."""
         try:
             with self._node.db.read() as tx:
@@ -402,11 +413,32 @@ class Federation:
                 del follows[name]
         for name, peer in wanted.items():
             if peer.enabled and name not in follows:
-                follows[name] = _Follow(self, peer, stop, self._poll_seconds)
+                follows[name] = Follow(self, peer, stop, self._poll_seconds)
 
     @property
     def _poll_seconds(self) -> float:
         return self._node.config.federation.poll_seconds
+
+
+def _read(
+    reading: Reading, arriving: Arriving, bulk: bool
+) -> Generator[Read, None, None]:
+    """Check what arrives: with a reader process ahead, or a page at a time here."""
+    if bulk:
+        yield from reading.batches(arriving.pieces())
+    else:
+        yield from map(reading.here, arriving.pages())
+
+
+def _origin(peer: Peer, collection: CollectionIn) -> str:
+    return f"{peer.name}, collection {collection.alias or collection.id}"
+
+
+def _realm_of(version: ObjectVersion) -> str:
+    """Give the realm that an object says it is of; most say none."""
+    if _REALM_BYTES not in version.body:
+        return ""
+    return str(orjson.loads(version.body).get(_REALM, ""))
 
 
 def _finding(
@@ -421,123 +453,3 @@ def _finding(
         origin=origin,
         id=version.id,
     )
-
-
-class _Follow:
-    """Two threads that follow one peer: one hears hints, the other pulls."""
-
-    def __init__(
-        self,
-        federation: Federation,
-        peer: Peer,
-        stop: threading.Event,
-        poll_seconds: float,
-    ) -> None:
-        self.peer = peer
-        self._federation = federation
-        self._stop = stop
-        self._poll = poll_seconds
-        self._over = threading.Event()
-        self._wake = threading.Event()
-        self._lock = threading.Lock()
-        self._hang_up: Callable[[], None] | None = None
-        self._line: tuple[Peer, TaxiiClient] | None = None
-        self._threads = [
-            threading.Thread(target=target, name=f"{verb} {peer.name}", daemon=True)
-            for verb, target in (("pull", self._pull), ("hear", self._hear))
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def end(self) -> None:
-        """Let both threads come to an end."""
-        self._over.set()
-        self._wake.set()
-        with self._lock:
-            if self._hang_up is not None:
-                self._hang_up()
-
-    def join(self) -> None:
-        """Wait until both threads have ended."""
-        for thread in self._threads:
-            thread.join(_END_SECONDS)
-
-    def _ends(self) -> bool:
-        return self._over.is_set() or self._stop.is_set()
-
-    def _back_off(self, failures: int) -> float:
-        """Give the seconds to wait after so many failures in a row, with jitter."""
-        longest = min(_BACK_OFF_SECONDS * 2.0 ** min(failures, 16), self._poll)
-        return longest * _chance.uniform(0.5, 1.0)
-
-    def _pull(self) -> None:
-        failures = 0
-        while not self._ends():
-            self._wake.clear()
-            failures = failures + 1 if self._broke_off() else 0
-            if failures:
-                # Hints do not hurry a peer that fails: they may be all it still does.
-                self._over.wait(self._back_off(failures))
-            else:
-                self._wake.wait(self._poll)
-        self._drop_line()
-
-    def _broke_off(self) -> bool:
-        """Pull once; the line stays open for the next time when all went well."""
-        try:
-            peer = self._federation.peer(self.peer.name)
-            if self._line is None or self._line[0] != peer:
-                self._drop_line()
-                self._line = peer, self._federation.client(peer)
-            if not self._federation.pull_over(*self._line).faults:
-                return False
-        except SerantauError as fault:
-            _log.error("pull_failed", peer=self.peer.name, fault=str(fault))
-        except Exception:
-            # A fault of our own must not end the following of a peer for good.
-            _log.exception("pull_failed", peer=self.peer.name)
-        self._drop_line()
-        return True
-
-    def _drop_line(self) -> None:
-        if self._line is not None:
-            self._line[1].close()
-            self._line = None
-
-    def _hear(self) -> None:
-        failures = 0
-        while not self._ends():
-            try:
-                peer = self._federation.peer(self.peer.name)
-                with self._federation.client(peer) as client:
-                    heard = self._listen(client)
-                failures = 1 if heard else failures + 1
-            except SerantauError as fault:
-                failures += 1
-                _log.debug("no_hints", peer=self.peer.name, fault=str(fault))
-            except Exception:
-                failures += 1
-                _log.exception("no_hints", peer=self.peer.name)
-            self._over.wait(self._back_off(failures))
-
-    def _listen(self, client: TaxiiClient) -> bool:
-        """Wake the other thread at each hint; say whether there was a sign of life."""
-        heard = False
-        with client.hints(_QUIET_SECONDS) as hints:
-            with self._lock:
-                self._hang_up = hints.close
-            try:
-                if self._ends():
-                    return heard
-                # What was hinted at while the line was down is not hinted at again.
-                self._wake.set()
-                for hint in hints:
-                    heard = True
-                    if hint.event == "hint":
-                        self._wake.set()
-                    if self._ends():
-                        break
-            finally:
-                with self._lock:
-                    self._hang_up = None
-        return heard
