@@ -1,4 +1,4 @@
-"""Following one peer: a hint makes a pull happen now, polling makes it happen at all."""
+"""Following one peer: a hint makes a pull happen now, polling makes sure of it."""
 
 from __future__ import annotations
 
