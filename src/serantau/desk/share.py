@@ -16,7 +16,7 @@ from serantau.clock import instant
 from serantau.errors import Forbidden, NotFound
 from serantau.node import Node
 from serantau.records.database import Tx
-from serantau.records.ledger import Released, pack, pack_run
+from serantau.records.ledger import Released
 from serantau.records.registry import Caller, Collection
 from serantau.records.search import Found
 from serantau.records.views import Asked, Line, Page, View
@@ -129,15 +129,8 @@ class Share:
             epoch, view = self._view(tx, caller, collection)
             page = self._node.views.page(tx, view, asked)
             if page.count and not caller.own:
-                if page.objects:
-                    objects = sorted(orjson.loads(f"[{page.objects}]"))
-                    stamps = pack(objects)
-                else:
-                    stamps = pack_run(page.low, page.high)
-                self._log(
-                    tx, caller, collection, way, request, stamps,
-                    page.low, page.high, page.count, epoch,
-                )  # fmt: skip
+                stamps = orjson.loads(f"[{page.objects}]")
+                self._log(tx, caller, collection, way, request, stamps, epoch)
         return page
 
     def lines(
@@ -158,11 +151,8 @@ class Share:
             epoch, view = self._view(tx, caller, collection)
             lines, more = self._node.views.lines(tx, view, asked)
             if lines and not caller.own:
-                objects = sorted(line.object for line in lines)
-                self._log(
-                    tx, caller, collection, way, request, pack(objects),
-                    objects[0], objects[-1], len(objects), epoch,
-                )  # fmt: skip
+                stamps = [line.object for line in lines]
+                self._log(tx, caller, collection, way, request, stamps, epoch)
         return lines, more
 
     def _view(self, tx: Tx, caller: Caller, collection: Collection) -> tuple[int, View]:
@@ -188,10 +178,7 @@ class Share:
         collection: Collection,
         way: str,
         request: str,
-        stamps: bytes,
-        low: int,
-        high: int,
-        count: int,
+        stamps: list[int],
         epoch: int,
     ) -> None:
         self._node.ledger.record(
@@ -202,38 +189,8 @@ class Share:
             collection=collection.number,
             request=request,
             stamps=stamps,
-            low=low,
-            high=high,
-            count=count,
             epoch=epoch,
         )
-
-    def delete(self, caller: Caller, collection: Collection, asked: Asked) -> int:
-        """Take versions of one object out of a box, as far as the caller sees them.
-
-        Args:
-            caller: who asks.
-            collection: one that the caller may read and write.
-            asked: the object, as its only id, and which versions of it.
-
-        Returns:
-            How many versions were taken out.
-
-        Raises:
-            Forbidden: the collection's rights do not let this caller do both.
-        """
-        if not self._offer(caller, collection).can_write:
-            raise Forbidden(f"{caller.user} may not write to {collection.alias!r}.")
-        (object_id,) = asked.ids
-        with self._node.db.write() as tx:
-            _, view = self._view(tx, caller, collection)
-            lines, _ = self._node.views.lines(tx, view, replace(asked, limit=_AT_ONCE))
-            if not lines:
-                return 0
-            seen = [instant(line.version) if line.version else 0 for line in lines]
-            return self._node.objects.delete(
-                tx, object_id, box=collection.number, modified=seen
-            )
 
     def news(self, caller: Caller, collection: Collection, after: int) -> bool:
         """Say whether a caller's view holds anything newer than a stamp."""

@@ -9,6 +9,7 @@ a file of their own and with PostgreSQL only rows are locked.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,12 @@ _PAGE_BYTES = 16_384
 _BUSY_SECONDS = 60.0
 _RETRY_SECONDS = 0.002
 _MIGRATION = "SELECT pg_advisory_xact_lock(7306925171)"
+_LOCK_NOT_AVAILABLE = "55P03"
+# With SQLite, how a transaction takes its lock. BEGIN IMMEDIATE takes it on every
+# attached file, so that pages, which write to the ledger, would wait for a load. The
+# second statement touches no row and takes the lock on the store's file only.
+_WRITE = ("BEGIN", "UPDATE stamp SET last = last WHERE 0")
+_RESHAPE = ("BEGIN IMMEDIATE",)
 
 
 class Tx:
@@ -37,6 +44,27 @@ class Tx:
         self.connection = connection
         self.clock = clock
         self.lite = connection.dialect.name == "sqlite"
+        self._noted: dict[int, tuple[dict[Any, Any], dict[Any, Any]]] = {}
+
+    def recall(self, memory: dict[Any, Any], key: Any) -> Any:
+        """Give what `memory` holds, or this transaction has noted for it, or None."""
+        if key in memory:
+            return memory[key]
+        _, noted = self._noted.get(id(memory), (memory, {}))
+        return noted.get(key)
+
+    def note(self, memory: dict[Any, Any], key: Any, value: Any) -> None:
+        """Remember something in `memory` from the commit on.
+
+        A number read in a transaction that is rolled back may be given to something
+        else afterwards: whoever remembered it would mix up, say, two marking sets.
+        """
+        self._noted.setdefault(id(memory), (memory, {}))[1][key] = value
+
+    def settle(self) -> None:
+        """Keep what was noted; only `Database` calls this, after the commit."""
+        for memory, noted in self._noted.values():
+            memory.update(noted)
 
     def _text(self, sql: str) -> sa.TextClause:
         found = _TEXTS.get(sql)
@@ -195,11 +223,14 @@ class Database:
         self._steady: dict[str, str] = (
             {} if self.lite else {"isolation_level": "REPEATABLE READ"}
         )
+        self._here = threading.local()
         self.engine: Engine = self._open()
 
     def _open(self) -> Engine:
         if not self.lite:
-            return sa.create_engine(self.url, pool_pre_ping=True, pool_size=8)
+            engine = sa.create_engine(self.url, pool_pre_ping=True, pool_size=8)
+            sa.event.listen(engine, "connect", _prepare_postgres)
+            return engine
         if not self.url.database:
             raise ConfigError("store.url must name a file: the log needs one beside it")
         engine = sa.create_engine(
@@ -220,7 +251,7 @@ class Database:
 
     def _prepare_sqlite(self, connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
-        # timeout=0 above lets `_patiently` wait in small fair steps instead of the
+        # timeout=0 above lets `_begin_sqlite` wait in small fair steps instead of the
         # library's steps of up to 100 ms; plain statements still wait here.
         connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
         connection.execute("ATTACH DATABASE ? AS ledger", (str(self.ledger_path),))
@@ -238,15 +269,35 @@ class Database:
     def read(self) -> Iterator[Tx]:
         """Open a transaction on one state of the store; it may write to the ledger.
 
+        Within `together` of the same thread it is that one.
+
         Raises:
             Busy, StoreError: the database did not answer.
         """
+        shared: Tx | None = getattr(self._here, "tx", None)
+        if shared is not None:
+            yield shared
+            return
         with (
             self._translated(),
             self.engine.connect().execution_options(**self._steady) as connection,
             connection.begin(),
         ):
             yield Tx(connection, self.clock)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make all reads of this thread one transaction, committed at its end.
+
+        So several pages cost one write to the disk. What they wrote to the ledger is
+        there only after this has ended without a fault: nothing goes out before.
+        """
+        with self.read() as tx:
+            self._here.tx = tx
+            try:
+                yield
+            finally:
+                self._here.tx = None
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
@@ -256,24 +307,28 @@ class Database:
             Busy: another writer held the store for more than a minute.
             StoreError: the database did not answer.
         """
-        with self._exclusive() as connection:
+        with self._exclusive(_WRITE) as connection:
             if not self.lite:
                 connection.exec_driver_sql("SELECT last FROM stamp FOR UPDATE")
-            yield Tx(connection, self.clock)
+            tx = Tx(connection, self.clock)
+            yield tx
+        tx.settle()
 
     @contextmanager
     def reshape(self) -> Iterator[Connection]:
         """Open a transaction that changes tables; only `records.migrations` does."""
-        with self._exclusive() as connection:
+        with self._exclusive(_RESHAPE) as connection:
             if not self.lite:
+                # A big store takes long to change, and who starts meanwhile waits.
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
                 connection.exec_driver_sql(_MIGRATION)
             yield connection
 
     @contextmanager
-    def _exclusive(self) -> Iterator[Connection]:
+    def _exclusive(self, kind: tuple[str, ...]) -> Iterator[Connection]:
         with (
             self._translated(),
-            self.engine.connect().execution_options(serantau_write=True) as connection,
+            self.engine.connect().execution_options(serantau_begin=kind) as connection,
             connection.begin(),
         ):
             yield connection
@@ -283,7 +338,8 @@ class Database:
         try:
             yield
         except sa.exc.OperationalError as fault:
-            if "locked" in str(fault.orig):
+            state = getattr(fault.orig, "sqlstate", None)
+            if state == _LOCK_NOT_AVAILABLE or "is locked" in str(fault.orig):
                 raise Busy(
                     f"{self.url.database} is held by another process.",
                     mend="Wait for it to end, or see who has it open.",
@@ -303,22 +359,35 @@ class Database:
         self.engine.dispose()
 
 
+def _prepare_postgres(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{int(_BUSY_SECONDS)}s'")
+    connection.commit()
+
+
 def _begin_sqlite(connection: Connection) -> None:
-    if not connection.get_execution_options().get("serantau_write"):
+    statements = connection.get_execution_options().get("serantau_begin")
+    if not statements:
         connection.exec_driver_sql("BEGIN")
         return
     give_up = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except sa.exc.OperationalError as fault:
-            if "locked" not in str(fault.orig) or time.monotonic() > give_up:
-                raise
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while not _begun(connection, statements, give_up):
             time.sleep(_RETRY_SECONDS)
-        else:
-            return
-        finally:
-            connection.exec_driver_sql(
-                f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}"
-            )
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+
+
+def _begun(connection: Connection, statements: Sequence[str], give_up: float) -> bool:
+    try:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    except sa.exc.OperationalError as fault:
+        driver = connection.connection.driver_connection
+        if isinstance(driver, sqlite3.Connection) and driver.in_transaction:
+            connection.exec_driver_sql("ROLLBACK")
+        if "is locked" not in str(fault.orig) or time.monotonic() > give_up:
+            raise
+        return False
+    return True

@@ -7,7 +7,7 @@ stamps, as runs. A page of a thousand neighbours takes a few bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,31 +40,24 @@ class Released:
     expected: str = ""
 
 
-def pack(stamps: Iterable[int]) -> bytes:
-    """Write ascending stamps as runs: (gap, length - 1) pairs of LEB128 numbers."""
+def pack(stamps: Sequence[int]) -> bytes:
+    """Write stamps as ascending runs: (gap, length - 1) pairs of LEB128 numbers."""
     packed = bytearray()
+    if not stamps:
+        return b""
+    ordered = sorted(set(stamps))
+    start = before = ordered[0]
     end = 0
-    start = length = -1
-    for stamp in stamps:
-        if length > 0 and stamp == start + length:
-            length += 1
-            continue
-        if length > 0:
+    if ordered[-1] - start + 1 == len(ordered):
+        ordered, before = [], ordered[-1]
+    for stamp in ordered:
+        if stamp - before > 1:
             _number(packed, start - end)
-            _number(packed, length - 1)
-            end = start + length
-        start, length = stamp, 1
-    if length > 0:
-        _number(packed, start - end)
-        _number(packed, length - 1)
-    return bytes(packed)
-
-
-def pack_run(low: int, high: int) -> bytes:
-    """Write the unbroken run of stamps from `low` to `high`."""
-    packed = bytearray()
-    _number(packed, low)
-    _number(packed, high - low)
+            _number(packed, before - start)
+            end, start = before + 1, stamp
+        before = stamp
+    _number(packed, start - end)
+    _number(packed, before - start)
     return bytes(packed)
 
 
@@ -109,13 +102,22 @@ class Ledger:
         way: str,
         collection: int,
         request: str,
-        stamps: bytes,
-        low: int,
-        high: int,
-        count: int,
+        stamps: Sequence[int],
         epoch: int,
     ) -> None:
-        """Write one row. `stamps` as `pack` gives them; `low`, `high` their bounds."""
+        """Write one row.
+
+        Args:
+            tx: the transaction that read what goes out.
+            party: the number of who gets it.
+            actor: the user who asked.
+            way: the door it leaves by.
+            collection: the collection's number, 0 for none.
+            request: the question as it was put.
+            stamps: of the object versions that go, at least one, in any order.
+            epoch: of the verdicts that released them.
+        """
+        low, high = min(stamps), max(stamps)
         tx.run(
             "INSERT INTO ledger.release (at, party, actor, way, collection, grant_view, "
             "request, count, span, low, high, stamps) VALUES (:at, :party, :actor, :way, "
@@ -127,12 +129,16 @@ class Ledger:
             collection=collection,
             granted=self._grant(tx, party, epoch),
             request=request,
-            count=count,
+            count=len(stamps),
             span=(high - low).bit_length(),
             low=low,
             high=high,
-            stamps=stamps,
+            stamps=pack(stamps),
         )
+
+    def forget(self) -> None:
+        """Drop what is remembered of the log, after a transaction was rolled back."""
+        self._grants.clear()
 
     def _grant(self, tx: Tx, party: int, epoch: int) -> int:
         held = self._grants.get(party)

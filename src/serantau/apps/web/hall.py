@@ -22,6 +22,7 @@ from litestar import Request
 from litestar.datastructures import State
 
 from serantau.apps.web.auth import Logins, challenge, read_credentials
+from serantau.apps.web.lanes import Pages
 from serantau.apps.web.metrics import Metrics
 from serantau.desk.intake import Intake
 from serantau.desk.share import Share
@@ -61,9 +62,11 @@ class Hall:
         self.logins = Logins(node)
         self.metrics = Metrics(node)
         self.challenge = challenge(f"Serantau {node.config.node.member}")
+        self._pages = Pages(node)
         self._lanes = {
             lane: ThreadPoolExecutor(1, thread_name_prefix=f"serantau-{lane.value}")
             for lane in Lane
+            if lane is not Lane.READ
         }
         self._receiving = 0
 
@@ -71,12 +74,15 @@ class Hall:
         """End the threads, after what they are doing."""
         for lane in self._lanes.values():
             lane.shutdown(wait=True, cancel_futures=True)
+        self._pages.shutdown()
 
     async def run(self, lane: Lane, work: Callable[[], T]) -> T:
         """Do blocking work in a lane's thread, and give what it gives."""
-        context = contextvars.copy_context()
+        inside = partial(contextvars.copy_context().run, work)
+        if lane is Lane.READ:
+            return await asyncio.wrap_future(self._pages.submit(inside))
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._lanes[lane], context.run, work)
+        return await loop.run_in_executor(self._lanes[lane], inside)
 
     async def as_caller(
         self, request: Asking, work: Callable[[Caller], T], lane: Lane = Lane.READ
