@@ -11,14 +11,16 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import orjson
 
+from serantau import __version__
 from serantau.records import tables
-from serantau.records.database import Tx
+from serantau.records.database import Database, Tx
 from serantau.rules.marking import Marking, MarkingSet, Tlp, read_marking
 from serantau.rules.party import Circle, Kind, Party
-from serantau.rules.release import Policy, Verdict, judge
+from serantau.rules.release import Policy, Verdict, judge, table_markdown
 
 _VERDICT = ("party", "marking_set", "released", "since", "rule", "got", "expected")
 _SLOTS = "(:last, :superseded)"
@@ -46,15 +48,43 @@ class Audiences:
         self._words: dict[str, int] = {}
 
     def forget(self) -> None:
-        """Drop what is remembered of the store, after a transaction was rolled back."""
+        """Drop what is remembered of the store, as when its tables were made anew."""
         self._sets.clear()
         self._words.clear()
 
+    def keep_up(self, database: Database) -> list[tuple[int, Change]]:
+        """Judge everything anew when the rules are not those of the last time.
+
+        A node that starts with a stricter policy, or with a newer program, must not go
+        on serving by the verdicts of the old one.
+        """
+        rules = (
+            self.own,
+            self.policy.granular,
+            sorted((str(kind), level) for kind, level in self.policy.ceilings.items()),
+            table_markdown(),
+            __version__,
+        )
+        now = hashlib.sha256(repr(rules).encode()).hexdigest()
+        find = "SELECT value FROM meta WHERE name = 'judged-by'"
+        with database.read() as tx:
+            if tx.value(find) == now:
+                return []
+        with database.write() as tx:
+            tx.run("DELETE FROM meta WHERE name = 'judged-by'")
+            tx.run("INSERT INTO meta (name, value) VALUES ('judged-by', :now)", now=now)
+            return self.refresh(tx)
+
     def words(self, tx: Tx, texts: Iterable[str]) -> dict[str, int]:
         """Give the numbers of small repeated texts; new ones are numbered."""
-        wanted = set(texts)
-        found = {text: self._words[text] for text in wanted if text in self._words}
-        missing = sorted(wanted - found.keys())
+        found: dict[str, int] = {}
+        missing = []
+        for text in sorted(set(texts)):
+            number = tx.recall(self._words, text)
+            if number is None:
+                missing.append(text)
+            else:
+                found[text] = number
         if missing:
             have = {
                 row.text: int(row.n)
@@ -63,10 +93,14 @@ class Audiences:
                     texts=tx.array(missing),
                 )
             }
+            known = len(have)
             for text in missing:
                 if text not in have:
                     have[text] = tx.insert(tables.word, {"text": text})
-            self._words.update(have)
+                tx.note(self._words, text, have[text])
+            if len(have) > known:
+                # A view of a type that had no number yet is not what it was.
+                tx.run("UPDATE stamp SET epoch = epoch + 1")
             found.update(have)
         return found
 
@@ -79,6 +113,8 @@ class Audiences:
         )
         if number is not None:
             return int(number)
+        # A view of a collection that held nothing yet is not what it was.
+        tx.run("UPDATE stamp SET epoch = epoch + 1")
         return tx.insert(tables.scope, {"collection": collection, "party": party})
 
     def set_number(
@@ -91,15 +127,15 @@ class Audiences:
 
         `arriving`: markings whose definitions are being admitted in this transaction.
         """
-        number = self._sets.get(marking_set)
+        number = tx.recall(self._sets, marking_set)
         if number is not None:
-            return number
+            return int(number)
         key = marking_set.key()
         found = tx.value("SELECT n FROM marking_set WHERE key = :key", key=key)
         if found is None:
             found = tx.insert(tables.marking_set, {"key": key})
             self._judge_new(tx, int(found), marking_set, arriving)
-        self._sets[marking_set] = int(found)
+        tx.note(self._sets, marking_set, int(found))
         return int(found)
 
     def joined_number(self, tx: Tx, one: int, other: int) -> int:
@@ -135,32 +171,31 @@ class Audiences:
 
     @staticmethod
     def known(tx: Tx) -> dict[str, Marking]:
-        """Give every marking that a definition in this store explains, by id."""
+        """Give every marking that a definition in this store explains, by id.
+
+        STIX 2.1 §7.2.1: a marking definition has no versions. Where two are held under
+        one id, neither is believed.
+        """
         found: dict[str, Marking] = {}
         for row in tx.rows(
             "SELECT o.id, o.body FROM object o JOIN word w ON w.n = o.type "
-            "WHERE w.text = 'marking-definition' ORDER BY o.modified"
+            "WHERE w.text = 'marking-definition' ORDER BY o.added"
         ):
-            found[row.id] = read_marking(orjson.loads(bytes(row.body)))
+            marking = read_marking(orjson.loads(bytes(row.body)))
+            if found.setdefault(row.id, marking) != marking:
+                found[row.id] = Marking(row.id, "unknown", text="two definitions of it")
         return found
 
     @staticmethod
     def parties(tx: Tx) -> dict[int, Party]:
         """Give every party by its number."""
-        return {
-            int(row.n): Party(
-                name=row.name,
-                kind=Kind(row.kind),
-                title=row.title,
-                identity=row.identity,
-                client_of=row.client_of,
-                need_to_know=bool(row.need_to_know),
-                blocked=bool(row.blocked),
-                ceiling=Tlp.parse(row.ceiling) if row.ceiling else None,
-                until=row.until,
-            )
-            for row in tx.rows("SELECT * FROM party ORDER BY n")
-        }
+        rows = tx.rows("SELECT * FROM party ORDER BY n")
+        return {int(row.n): _party(row) for row in rows}
+
+    @staticmethod
+    def party(tx: Tx, number: int) -> Party:
+        """Give one party by its number, which must be one."""
+        return _party(tx.row("SELECT * FROM party WHERE n = :number", number=number))
 
     @staticmethod
     def circles(tx: Tx) -> dict[str, Circle]:
@@ -241,7 +276,8 @@ class Audiences:
         return {
             int(row.slot) // 2: int(row.held)
             for row in tx.rows(
-                "SELECT slot, count(*) AS held FROM object WHERE slot % 2 = 0 GROUP BY slot"
+                "SELECT slot, count(*) AS held FROM object "
+                "WHERE slot % 2 = 0 GROUP BY slot"
             )
         }
 
@@ -302,6 +338,67 @@ class Audiences:
         tx.insert_many(tables.verdict, _VERDICT, rows)
         tx.run("UPDATE stamp SET epoch = epoch + 1")
 
+    def follow(self, tx: Tx, added: int, slot: int, kind: int, *, anew: bool) -> None:
+        """Keep a version in the views of those who may have it, after its set changed.
+
+        In its new set it may lie before the stamp from which a party sees the set
+        without entries (`verdict.since`); then it is entered for that party now.
+
+        Args:
+            tx: a write transaction.
+            added: the version's stamp.
+            slot: the one that it has now.
+            kind: the number of its type.
+            anew: enter it for everyone, since its old set may have hidden it.
+        """
+        since = {
+            int(row.party): int(row.since)
+            for row in tx.rows(
+                "SELECT party, since FROM verdict "
+                "WHERE marking_set = :number AND released",
+                number=slot // 2,
+            )
+        }
+        held: dict[int, set[int]] = {}
+        base = {0: added}
+        for row in tx.rows(
+            "SELECT s.collection, s.party, e.added FROM entry e "
+            "JOIN scope s ON s.n = e.scope WHERE e.object = :added",
+            added=added,
+        ):
+            if row.party:
+                held.setdefault(int(row.party), set()).add(int(row.collection))
+            else:
+                base[int(row.collection)] = int(row.added)
+        for party, after in since.items():
+            entered = held.get(party, set())
+            for collection, stamp in base.items():
+                if collection in entered or not (anew or stamp <= after):
+                    continue
+                entered.add(collection)
+                tx.insert_many(
+                    tables.entry,
+                    ("added", "scope", "slot", "type", "object"),
+                    [
+                        (
+                            tx.stamps(1),
+                            self.scope(tx, collection, party),
+                            slot,
+                            kind,
+                            added,
+                        )
+                    ],
+                )
+            if entered and not after:
+                # Views look at a party's entries only where there is a `since`.
+                tx.run(
+                    "UPDATE verdict SET since = 1 "
+                    "WHERE party = :party AND marking_set = :number",
+                    party=party,
+                    number=slot // 2,
+                )
+                tx.run("UPDATE stamp SET epoch = epoch + 1")
+
     def _apply(self, tx: Tx, party: int, change: Change) -> None:
         number = change.marking_set
         released = change.before is not None and change.before.released
@@ -359,8 +456,8 @@ class Audiences:
             first = tx.stamps(count)
             tx.run(
                 "INSERT INTO entry (added, scope, slot, type, object) "
-                "SELECT :before + row_number() OVER (ORDER BY added), :scope, slot, type, "
-                f"object FROM ({source} IN {_SLOTS}) AS s",
+                "SELECT :before + row_number() OVER (ORDER BY added), :scope, slot, "
+                f"type, object FROM ({source} IN {_SLOTS}) AS s",
                 before=first - 1,
                 scope=self.scope(tx, collection, party),
                 **slots,

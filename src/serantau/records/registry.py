@@ -323,7 +323,7 @@ class Registry:
         return "" if row is None else _digest(f"{row.password}:{row.disabled}")
 
     def _caller(self, tx: Tx, row: Any, now: int) -> Caller | None:
-        party = self._audiences.parties(tx)[int(row.party)]
+        party = self._audiences.party(tx, int(row.party))
         if not party.active(now):
             return None
         return Caller(row.name, int(row.party), party, row.role)
