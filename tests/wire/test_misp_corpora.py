@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from serantau.config import LimitsSection
-from serantau.rules.stix import Reader
+from serantau.rules.stix import Limits, Reader
 from serantau.wire.misp import Converted, events, to_stix
 from serantau.wire.misp_feed import read, write
 from serantau.wire.misp_out import to_misp_event
@@ -22,7 +21,7 @@ ORG = "97821762-a783-405e-9e47-7e0a24e1d0f1"
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    return Reader(LimitsSection(), load_schemas())
+    return Reader(Limits(), load_schemas())
 
 
 Both = tuple[dict[str, Any], Converted]
@@ -106,19 +105,19 @@ def test_every_value_goes_to_stix_and_back(
             at = read_moment(value)
             return value if at is None else at
 
-        whole = Counter(
+        whole: Counter[tuple[object, ...]] = Counter(
             (
                 *(one["uuid"], one["type"], one["value"]),
                 *(bool(one["to_ids"]), one.get("comment", "")),
             )
             for one in event.get("Attribute", ())
         )
-        inner = Counter(
+        inner: Counter[tuple[object, ...]] = Counter(
             (one["uuid"], each["object_relation"], instant(each["value"]))
             for one in event.get("Object", ())
             for each in one["Attribute"]
         )
-        return Counter({**whole, **inner})
+        return whole + inner
 
     sent = []
     for event, made in each_event(corpora, converted, reader):

@@ -10,10 +10,9 @@ from uuid import UUID
 import orjson
 import pytest
 
-from serantau.config import LimitsSection
 from serantau.errors import BadInput, TooLarge
 from serantau.rules.marking import read_marking, well_known
-from serantau.rules.stix import Reader
+from serantau.rules.stix import Limits, Reader
 from serantau.wire.misp import Converted, Fate, events, to_stix
 from serantau.wire.misp_tags import AMBER_STRICT, RED, TLP_IDS
 from serantau.wire.schemas import load_schemas
@@ -77,7 +76,7 @@ def marks(one: dict[str, Any]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    return Reader(LimitsSection(), load_schemas())
+    return Reader(Limits(), load_schemas())
 
 
 FULL = event(
@@ -366,6 +365,28 @@ def test_one_red_attribute_makes_the_whole_object_red() -> None:
             assert marks(each) == {RED}
 
 
+def test_the_words_of_a_red_attribute_make_red_what_they_stand_on() -> None:
+    section = attribute(51, "md5", "ef" * 16, object_relation="md5", comment="secret")
+    section["Tag"] = [{"name": "tlp:red"}, {"name": "hush"}]
+    pe = {"uuid": uuid(50), "name": "pe-section", "Attribute": [section]}
+    name = attribute(41, "filename", "a.exe", object_relation="filename")
+    link = {"referenced_uuid": uuid(50), "relationship_type": "includes"}
+    file = {"uuid": uuid(40), "name": "file", "Attribute": [name]}
+    file["ObjectReference"] = [link]
+    made = to_stix(event(Attribute=[], Object=[file, pe], Tag=[{"name": "tlp:clear"}]))
+    for each in objects(made):
+        text = orjson.dumps(each)
+        if b"secret" in text or b"hush" in text or b"ef" * 16 in text:
+            assert RED in marks(each), each
+
+
+def test_a_narrow_cluster_that_ends_as_a_label_narrows_the_report() -> None:
+    broken = cluster("mitre-intrusion-set", "APT", meta={"external_id": [{"no": 1}]})
+    broken["GalaxyCluster"][0]["distribution"] = "0"
+    made = to_stix(event(Galaxy=[broken], Tag=[{"name": "tlp:clear"}]))
+    assert marks(one(made, "grouping")) == {CLEAR, AMBER_STRICT}
+
+
 def cluster(kind: str, value: str, **more: Any) -> dict[str, Any]:
     inner = {"uuid": uuid(91), "type": kind, "value": value, "description": "d"}
     return {
@@ -453,6 +474,63 @@ def test_an_attribute_that_an_object_drops_is_kept_singly() -> None:
     assert kept["x_misp_data"] == "eA=="
 
 
+def test_one_unknown_type_does_not_cost_the_object_around_it() -> None:
+    odd = attribute(41, "crystal-ball", "odd", object_relation="ball")
+    name = attribute(42, "filename", "a.exe", object_relation="filename")
+    given = {"uuid": uuid(40), "name": "file", "Attribute": [odd, name]}
+    made = to_stix(event(Attribute=[], Object=[given]))
+    assert one(made, "file")["name"] == "a.exe"
+    assert one(made, "x-misp-attribute")["x_misp_value"] == "odd"
+    assert fate(made, "object").outcome == "converted"
+
+
+def test_a_galaxy_at_an_object_and_at_what_it_names_is_kept() -> None:
+    inner = attribute(41, "domain", "a.example", object_relation="domain")
+    inner |= {"Galaxy": [cluster("tool", "Spade")], "data": "eA=="}
+    given = {"uuid": uuid(40), "name": "domain-ip", "Attribute": [inner]}
+    made = to_stix(event(Attribute=[], Object=[given]))
+    assert fate(made, "galaxy").outcome == "converted"
+    assert "file that hangs at it" in fate(made, "attribute").reason
+    assert [
+        each
+        for each in objects(made)
+        if each["type"] == "relationship" and each["target_ref"].startswith("tool--")
+    ]
+
+
+def test_a_value_written_in_another_case_is_said() -> None:
+    made = to_stix(event(Attribute=[attribute(1, "md5", "AB" * 16)]))
+    assert one(made, "indicator")["pattern"].casefold().count("ab") >= 16
+    assert fate(made, "attribute").ids
+
+
+def test_parts_of_misp_are_read_whatever_they_lack() -> None:
+    given = {
+        "uuid": uuid(40),
+        "name": "file",
+        "template_uuid": 7,
+        "Attribute": [attribute(41, "md5", "AB" * 16)],
+        "Note": [{"note": "x", "modified": "never"}],
+    }
+    made = to_stix(
+        event(
+            Attribute=[attribute(1, "ip-dst|port", "198.51.100.7|443", to_ids=False)],
+            Object=[given, {"uuid": uuid(60), "name": "file", "Attribute": []}],
+            EventReport=[{"uuid": uuid(50)}],
+            Note={"uuid": uuid(51), "note": "one, not in a list"},
+            Sighting="",
+        )
+    )
+    told = {each.uuid: each for each in made.fates}
+    assert told[uuid(50)].outcome == "converted"
+    assert told[uuid(51)].outcome == "converted"
+    assert "no attribute that could be read" in told[uuid(60)].reason
+    undated = attribute(1, "ip-dst", "198.51.100.7")
+    undated["Sighting"] = [{"type": "0", "date_sighting": "soon"}]
+    seen = to_stix(event(Attribute=[undated]))
+    assert "its date is 'soon'" in fate(seen, "sighting").reason
+
+
 def test_a_pattern_refused_by_the_node_is_kept_as_an_attribute(reader: Reader) -> None:
     class Strict(Reader):
         def read(self, raw: bytes) -> Any:
@@ -460,7 +538,7 @@ def test_a_pattern_refused_by_the_node_is_kept_as_an_attribute(reader: Reader) -
                 return reader.read(raw.replace(b'"ipv4-addr"', b'"IPV4"'))
             return reader.read(raw)
 
-    made = to_stix(event(), Strict(LimitsSection(), load_schemas()))
+    made = to_stix(event(), Strict(Limits(), load_schemas()))
     kinds = {each["type"] for each in objects(made)}
     assert "ipv4-addr" not in kinds
     # What held nothing else goes with it; the pattern still has the value.
@@ -468,6 +546,18 @@ def test_a_pattern_refused_by_the_node_is_kept_as_an_attribute(reader: Reader) -
     assert "indicator" in kinds
     assert fate(made, "attribute").outcome == "altered"
     assert fate(made, "attribute").reason.startswith("misp-stix: ipv4-addr--")
+
+
+def test_what_passes_a_limit_in_every_form_is_said_to_be_lost() -> None:
+    tight = Reader(Limits(object_bytes=2_000), load_schemas())
+    long = attribute(2, "text", "x" * 3_000, to_ids=False)
+    good = attribute(1, "ip-dst", "198.51.100.7")
+    made = to_stix(event(Attribute=[good, long]), tight)
+    assert b"x" * 3_000 not in b"".join(made.objects)
+    told = {each.uuid: each for each in made.fates}
+    assert told[uuid(1)].outcome == "converted"
+    assert (told[uuid(2)].outcome, told[uuid(2)].ids) == ("lost", ())
+    assert "object_bytes" in told[uuid(2)].reason
 
 
 def test_an_event_that_misp_stix_cannot_take_is_kept_whole() -> None:
@@ -496,6 +586,9 @@ def test_when_nothing_can_be_made_every_attribute_is_still_there(
     assert {"198.51.100.7", "login.example.net", "b.exe"} <= kept
     assert one(made, "identity")["name"] == "ThaiCERT"
     assert "KeyError" in fate(made, "event").reason
+    empty = to_stix(event(Attribute=[], Tag=[{"name": "tlp:red"}]), reader)
+    assert one(empty, "grouping")["object_refs"] == [one(empty, "note")["id"]]
+    assert marks(one(empty, "note")) == {RED}
     outcomes = {each.kind: each.outcome for each in made.fates}
     assert outcomes["report"] == "lost"
     assert outcomes["object"] == "altered"

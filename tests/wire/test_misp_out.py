@@ -260,13 +260,26 @@ def test_what_came_from_misp_goes_back_as_it_was() -> None:
     (file,) = event["Object"]
     assert {each["object_relation"]: each["value"] for each in file["Attribute"]} == {
         "filename": "a.exe",
-        "ball": "round",
     }
     (reference,) = file["ObjectReference"]
     assert reference["uuid"] == uuid(713)
     assert reference["referenced_uuid"] == uuid(704)
     (galaxy,) = event["Galaxy"]
     assert galaxy["GalaxyCluster"][0]["uuid"] == uuid(721)
+    (lost,) = sent.losses
+    assert lost.uuid == uuid(712)
+    assert "crystal-ball is invalid" in lost.reason
+
+
+def test_an_attribute_kept_singly_goes_back_into_its_object() -> None:
+    made = to_stix(misp("tlp:green")).objects
+    kept = [one.replace(b"crystal-ball", b"text") for one in made]
+    sent = to_misp_event(kept, organisation="x", organisation_uuid=US)
+    (file,) = sent.event["Event"]["Object"]
+    assert {each["object_relation"] for each in file["Attribute"]} == {
+        "filename",
+        "ball",
+    }
     assert not sent.losses
 
 

@@ -15,7 +15,7 @@ needs and a one-off export does not:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import orjson
@@ -23,7 +23,7 @@ import orjson
 from serantau.errors import BadInput, TooLarge
 from serantau.rules.refusal import Refused
 from serantau.rules.stix import Reader
-from serantau.wire.misp_event import Fate, prepare
+from serantau.wire.misp_event import Fate, Outcome, prepare
 from serantau.wire.misp_objects import Finishing
 from serantau.wire.misp_parser import parse
 from serantau.wire.misp_values import kind_of
@@ -142,15 +142,22 @@ def to_stix(event: dict[str, Any], reader: Reader | None = None) -> Converted:
         # Each round takes out more; at the latest with nothing left it is over.
         if len(refused) == before:
             break
-    gone = set(found)
-    return Converted(
-        uuid=prepared.uuid,
-        info=prepared.event["info"],
-        objects=[one for one in objects if orjson.loads(one)["id"] not in gone]
-        if gone
-        else objects,
-        fates=finishing.fates(),
-    )
+    fates = finishing.fates()
+    if found:
+        objects = [one for one in objects if orjson.loads(one)["id"] not in found]
+        fates = [_without(fate, found) for fate in fates]
+    return Converted(prepared.uuid, prepared.event["info"], objects, fates)
+
+
+def _without(fate: Fate, gone: dict[str, str]) -> Fate:
+    """Take from a fate the objects that the node's check refuses even so."""
+    left = tuple(each for each in fate.ids if each not in gone)
+    if left == fate.ids:
+        return fate
+    said = [gone[each] for each in fate.ids if each in gone]
+    reason = "; ".join([*([fate.reason] if fate.reason else []), *said])
+    outcome: Outcome = "altered" if left else "lost"
+    return replace(fate, ids=left, outcome=outcome, reason=reason)
 
 
 def _refusals(objects: list[bytes], reader: Reader) -> dict[str, str]:

@@ -78,6 +78,8 @@ class Finishing:
             self.organisation = f"identity--{prepared.event['Orgc']['uuid']}"
         self.outcome: dict[str, Outcome] = {}
         self.found: dict[str, tuple[str, ...]] = {}
+        # Objects that got words of a part (comment, tag), and so its markings too.
+        self.touched: dict[str, set[str]] = defaultdict(set)
         self.carried: dict[str, list[str]] = defaultdict(list)
         self.names: dict[str, str] = {}
 
@@ -238,7 +240,7 @@ class Finishing:
         if not ids:
             ids = [self._rescue(part)]
             outcome = "altered"
-            part.notes.append("misp-stix dropped it: it is kept as it was")
+            part.notes.append("misp-stix has no form for it: it is kept as it was")
         own = [*self.carried.get(part.uuid, ()), *ids]
         self._settle(part, outcome, own)
         objects = self._rich(dict.fromkeys([*own, *near]))
@@ -262,6 +264,7 @@ class Finishing:
 
     def _comment(self, part: Part, one: dict[str, Any], comment: str) -> None:
         # misp-stix writes comments on indicators and drops all others (its #111).
+        self.touched[part.uuid].add(one["id"])
         if part.parent:
             relation = part.data.get("object_relation", part.data["type"])
             line = f"{relation}: {comment}"
@@ -356,6 +359,7 @@ class Finishing:
                 continue
             for one in objects[:1]:
                 one.setdefault("labels", []).append(name)
+                self.touched[part.uuid].add(one["id"])
 
     def _trace_object(self, part: Part) -> None:
         ids = self.carried.get(part.uuid, [])
@@ -393,7 +397,7 @@ class Finishing:
             self._settle(part, "converted", [one["id"]])
         elif target in self.event.parts and (sources or targets):
             self._settle(part, "altered", sources or targets)
-            part.notes.append("one end stands inside the other: no relationship")
+            part.notes.append("one end is inside the other, or was kept in pieces")
         else:
             self._settle(part, "lost", ())
             part.notes.append("what it refers to is not in this event")
@@ -461,6 +465,7 @@ class Finishing:
         for part in self.event.parts.values():
             every |= part.marks
             ids = {*self.found.get(part.uuid, ()), *self.carried.get(part.uuid, ())}
+            ids |= self.touched[part.uuid]
             if part.kind == "attribute" and part.parent:
                 ids |= set(self.carried.get(part.parent, ()))
             if part.kind == "galaxy":
@@ -468,7 +473,7 @@ class Finishing:
                 continue
             for object_id in ids:
                 marks[object_id] |= part.marks
-        marks[self.root["id"]] = set(self.event.marks)
+        marks[self.root["id"]] |= self.event.marks
         later = []
         for object_id, one in self.made.items():
             if one["type"] in _RELATIONS:

@@ -43,7 +43,7 @@ def parse(prepared: Prepared) -> tuple[list[dict[str, Any]], list[str]]:
     Where it gives up on the event it is run again without the galaxies; where it gives
     up altogether nothing is made, and every attribute is kept in the form of ours.
     """
-    whole = prepared.event
+    whole = _of_known_types(prepared.event)
     complaints: list[str] = []
     for event in (whole, _without_galaxies(whole)):
         parser = _package().MISPtoSTIX21Parser()
@@ -58,6 +58,35 @@ def parse(prepared: Prepared) -> tuple[list[dict[str, Any]], list[str]]:
             complaints.extend(str(text) for text in texts)
         return made, complaints
     return [], complaints
+
+
+def _of_known_types(event: dict[str, Any]) -> dict[str, Any]:
+    """Leave out attributes whose type pymisp does not know: kept by us, as they are.
+
+    It would refuse the whole object around one of them.
+    """
+    types = _known_types()
+
+    def known(attributes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [one for one in attributes if one["type"] in types]
+
+    return {
+        **event,
+        "Attribute": known(event["Attribute"]),
+        "Object": [
+            {**one, "Attribute": kept}
+            for one in event["Object"]
+            if (kept := known(one["Attribute"]))
+        ],
+    }
+
+
+@functools.cache
+def _known_types() -> frozenset[str]:
+    _package()
+    from pymisp import MISPEvent
+
+    return frozenset(MISPEvent().describe_types["types"])
 
 
 def _without_galaxies(value: Any) -> Any:
