@@ -1,8 +1,8 @@
 """Who may see what: marking sets stored once, a verdict for each party and set.
 
-Release costs a handful of verdicts, whatever the number of objects. When verdicts change,
-what narrows leaves a party's view at once; what widens is entered into it anew with
-stamps of its own, so that no cursor has passed it by.
+Release costs a handful of verdicts, whatever the number of objects. When verdicts
+change, what narrows leaves a party's view at once; what widens is entered into it anew
+with stamps of its own, so that no cursor has passed it by.
 """
 
 from __future__ import annotations
@@ -477,6 +477,20 @@ class Audiences:
             }
         )
         return content.decode(), hashlib.sha256(content).hexdigest()
+
+
+def _party(row: Any) -> Party:
+    return Party(
+        name=row.name,
+        kind=Kind(row.kind),
+        title=row.title,
+        identity=row.identity,
+        client_of=row.client_of,
+        need_to_know=bool(row.need_to_know),
+        blocked=bool(row.blocked),
+        ceiling=Tlp.parse(row.ceiling) if row.ceiling else None,
+        until=row.until,
+    )
 
 
 def _row(party: int, number: int, verdict: Verdict, since: int) -> tuple[object, ...]:
