@@ -62,6 +62,11 @@ class Node:
             config.node.member,
             Policy.from_texts(config.policy.granular, config.policy.ceilings),
         )
+        try:
+            self.audiences.keep_up(self.db)
+        except BaseException:
+            self.db.close()
+            raise
         self.objects = Objects(self.audiences)
         self.views = Views(self.audiences)
         self.ledger = Ledger(self.audiences)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from serantau.clock import instant
 from serantau.errors import Forbidden, NotFound
 from serantau.node import Node
 from serantau.records.database import Tx
@@ -191,6 +190,35 @@ class Share:
             stamps=stamps,
             epoch=epoch,
         )
+
+    def delete(self, caller: Caller, collection: Collection, asked: Asked) -> int:
+        """Take versions of one object out of a box, as far as the caller sees them.
+
+        Args:
+            caller: who asks.
+            collection: one that the caller may read and write.
+            asked: the object, as its only id, and which versions of it.
+
+        Returns:
+            How many versions were taken out.
+
+        Raises:
+            Forbidden: the collection's rights do not let this caller do both.
+        """
+        if not self._offer(caller, collection).can_write:
+            raise Forbidden(f"{caller.user} may not write to {collection.alias!r}.")
+        (object_id,) = asked.ids
+        with self._node.db.write() as tx:
+            _, view = self._view(tx, caller, collection)
+            lines, _ = self._node.views.lines(tx, view, replace(asked, limit=_AT_ONCE))
+            if not lines:
+                return 0
+            return self._node.objects.delete(
+                tx,
+                object_id,
+                box=collection.number,
+                stamps={line.object for line in lines},
+            )
 
     def news(self, caller: Caller, collection: Collection, after: int) -> bool:
         """Say whether a caller's view holds anything newer than a stamp."""

@@ -7,7 +7,7 @@ for everything before it; a later widening frees nothing that was not free befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,24 @@ class Admission:
     last: int = 0
 
 
+def _is_single(version: ObjectVersion) -> bool:
+    # STIX 2.1 §7.2.1: a marking definition has no versions. Whoever could bring a
+    # second one would change what everything marked with it may be released to.
+    return version.unversioned or version.type == "marking-definition"
+
+
+def _alike(version: ObjectVersion, others: Iterable[Any]) -> Any:
+    """Find what this version must not contradict: rows or versions of one digest."""
+    for other in others:
+        if (
+            other.id != version.id
+            or other.modified == version.modified
+            or _is_single(version)
+        ):
+            return other
+    return None
+
+
 @dataclass(slots=True)
 class _Held:
     """A version that is in the store, or about to be."""
@@ -57,6 +75,7 @@ class _Held:
     slot: int
     own_set: int
     type: int
+    before: int = 0
 
 
 def digest_of(kind: str, value: str) -> int:
@@ -101,25 +120,26 @@ class Objects:
         self, tx: Tx, versions: Sequence[ObjectVersion], result: Admission
     ) -> list[ObjectVersion]:
         """Part what is new from what is here and from what contradicts it."""
-        keys = tx.array({version.key for version in versions})
-        known = {
-            (row.key, row.modified): row
-            for row in tx.rows(
-                "SELECT key, modified, added, id FROM object WHERE "
-                + tx.among("key", "keys"),
-                keys=keys,
-            )
-        }
-        fresh: dict[tuple[int, int], ObjectVersion] = {}
+        known: dict[int, list[Any]] = {}
+        for row in tx.rows(
+            "SELECT key, modified, added, id FROM object WHERE "
+            + tx.among("key", "keys")
+            + " ORDER BY added",
+            keys=tx.array({version.key for version in versions}),
+        ):
+            known.setdefault(row.key, []).append(row)
+        fresh: dict[int, dict[int, ObjectVersion]] = {}
         same: list[tuple[ObjectVersion, Any]] = []
         for version in versions:
-            at = (version.key, version.modified)
-            if at in known:
-                same.append((version, known[at]))
-            elif at in fresh:
-                self._compare(version, fresh[at].id, fresh[at].body, result)
+            row = _alike(version, known.get(version.key, ()))
+            batch = fresh.setdefault(version.key, {})
+            twin = _alike(version, batch.values())
+            if row is not None:
+                same.append((version, row))
+            elif twin is not None:
+                self._compare(version, twin.id, twin.body, result)
             else:
-                fresh[at] = version
+                batch[version.modified] = version
         if same:
             bodies = {
                 row.added: bytes(row.body)
@@ -130,7 +150,7 @@ class Objects:
             }
             for version, row in same:
                 self._compare(version, row.id, bodies[row.added], result)
-        return list(fresh.values())
+        return [version for batch in fresh.values() for version in batch.values()]
 
     @staticmethod
     def _compare(
@@ -138,13 +158,17 @@ class Objects:
     ) -> None:
         if held_id != version.id:
             result.refused.append(
+                # The other id is not told: it may be of what the sender may not see.
                 Refusal(
-                    version, "id-collides", version.id, f"a digest unlike {held_id}'s"
+                    version,
+                    "id-collides",
+                    f"{version.id}, whose digest is that of another id held here",
+                    "another UUID",
                 )
             )
         elif held == version.body or orjson.loads(held) == orjson.loads(version.body):
             result.held.append(version)
-        elif version.unversioned:
+        elif _is_single(version):
             result.refused.append(
                 Refusal(
                     version,
@@ -271,40 +295,36 @@ class Objects:
         for several in versions.values():
             if len(several) == 1:
                 continue
-            before = {row.added: row.slot for row in several}
-            self._slots(tx, several)
-            moved += [
-                row
-                for row in several
-                if row.added not in new and row.slot != before[row.added]
-            ]
+            moved += [row for row in self._slots(tx, several) if row.added not in new]
         for row in moved:
-            self._move(tx, row.added, row.slot)
+            self._move(tx, row)
         if held:
             self._follow(tx, rows, {row.key for row in held})
 
-    def _slots(self, tx: Tx, several: list[_Held]) -> None:
-        """Work out the slots of all versions of one object, newest first."""
+    def _slots(self, tx: Tx, several: list[_Held]) -> list[_Held]:
+        """Work out the slots of all versions of one object, and give which changed."""
         several.sort(key=lambda row: row.modified, reverse=True)
         audiences = self._audiences
         joined = several[0].own_set
+        changed = []
         for place, row in enumerate(several):
             if row.own_set != joined:
                 joined = audiences.joined_number(tx, joined, row.own_set)
-            row.slot = 2 * joined + (1 if place else 0)
+            slot = 2 * joined + (1 if place else 0)
+            if slot != row.slot:
+                row.slot, row.before = slot, row.slot
+                changed.append(row)
+        return changed
 
-    @staticmethod
-    def _move(tx: Tx, added: int, slot: int) -> None:
-        tx.run(
+    def _move(self, tx: Tx, row: _Held, *, anew: bool = False) -> None:
+        """Write a version's new slot; `anew`: its old one may have hidden it."""
+        for sql in (
             "UPDATE object SET slot = :slot WHERE added = :added",
-            slot=slot,
-            added=added,
-        )
-        tx.run(
             "UPDATE entry SET slot = :slot WHERE object = :added",
-            slot=slot,
-            added=added,
-        )
+        ):
+            tx.run(sql, slot=row.slot, added=row.added)
+        if row.slot // 2 != row.before // 2:
+            self._audiences.follow(tx, row.added, row.slot, row.type, anew=anew)
 
     def _follow(self, tx: Tx, rows: list[_Held], keys: set[int]) -> None:
         """Put new versions into the boxes that hold another version of the object."""
@@ -376,7 +396,7 @@ class Objects:
             self._enter(tx, [(scope, _Held(*row)) for row in rows])
 
     def delete(
-        self, tx: Tx, object_id: str, *, box: int = 0, modified: Sequence[int] = ()
+        self, tx: Tx, object_id: str, *, box: int = 0, stamps: Collection[int] = ()
     ) -> int:
         """Take an object's versions out of a box, or (box 0) out of the store.
 
@@ -386,7 +406,7 @@ class Objects:
             tx: a write transaction.
             object_id: the STIX id.
             box: the box's number, 0 for the whole store.
-            modified: only these versions, as instants; all when empty.
+            stamps: only the versions with these stamps; all when empty.
 
         Returns:
             How many versions were taken out.
@@ -395,11 +415,12 @@ class Objects:
             _Held(*row)
             for row in tx.rows(
                 "SELECT added, key, modified, slot, own_set, type FROM object "
-                "WHERE key = :key",
+                "WHERE key = :key AND id = :id",
                 key=id_key(object_id),
+                id=object_id,
             )
         ]
-        chosen = [row for row in rows if not modified or row.modified in modified]
+        chosen = [row for row in rows if not stamps or row.added in stamps]
         if box:
             chosen = self._unbox(tx, chosen, box)
         gone = [row for row in chosen if not box or not self._elsewhere(tx, row)]
@@ -407,11 +428,11 @@ class Objects:
             self._erase(tx, row)
         rest = [row for row in rows if row not in gone]
         if gone and rest:
-            before = {row.added: row.slot for row in rest}
-            self._slots(tx, rest)
-            for row in rest:
-                if row.slot != before[row.added]:
-                    self._move(tx, row.added, row.slot)
+            for row in self._slots(tx, rest):
+                self._move(tx, row, anew=True)
+        if gone and object_id.startswith("marking-definition--"):
+            # What it explained is not understood any more, and so withheld.
+            self._audiences.refresh(tx)
         return len(chosen)
 
     def _unbox(self, tx: Tx, rows: list[_Held], box: int) -> list[_Held]:
@@ -442,6 +463,15 @@ class Objects:
 
     @staticmethod
     def _erase(tx: Tx, row: _Held) -> None:
+        body = tx.value("SELECT body FROM object WHERE added = :at", at=row.added)
+        # What an edge points at stands in the body; the other way has no index.
+        targets = {id_key(text) for text in _strings(orjson.loads(bytes(body)))}
+        tx.run(
+            "DELETE FROM edge WHERE source = :added AND "
+            + tx.among("target", "targets"),
+            added=row.added,
+            targets=tx.array(targets),
+        )
         for sql in (
             "DELETE FROM entry WHERE object = :added",
             "DELETE FROM value WHERE object = :added",
@@ -450,3 +480,11 @@ class Objects:
             tx.run(sql, added=row.added)
         if not tx.lite:
             tx.run("DELETE FROM object_text WHERE added = :added", added=row.added)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings(one)
