@@ -31,7 +31,8 @@ class Arriving:
     """The objects of a walk over pages, as pieces to be read, and how far they reach.
 
     fault: why the pages broke off; what came before stands. count: pages so far.
-    held: objects that were here already, to the byte; they are not read again.
+    held: objects that were here already, to the byte; they are not read again. batch:
+    how many pieces are done at once, the last time fewer; 0 while it is a page.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Arriving:
         self.fault: PeerError | None = None
         self.count = 0
         self.held = 0
+        self.batch = 0
         self._source = pages
         self._db = db
         self._settle = settle
@@ -85,11 +87,6 @@ class Arriving:
                 elif self._untold >= _SETTLED and self._passed == self._given:
                     self.settle()
 
-    def pieces(self) -> Iterator[Piece]:
-        """Give piece after piece."""
-        for page in self.pages():
-            yield from page
-
     def _fresh(self, raws: Sequence[bytes]) -> list[Piece]:
         """Put aside what is held to the byte, by a look at the id alone."""
         keys: set[int] = set()
@@ -116,16 +113,15 @@ class Arriving:
             for place, raw in enumerate(fresh, first)
         ]
 
-    def passed(self, batch: int) -> tuple[str, int]:
+    def passed(self) -> tuple[str, int]:
         """Count one more batch as done.
-
-        Args:
-            batch: pieces in a batch, the last one may have fewer; 0: all there are.
 
         Returns:
             Where to go on, "" where nobody knows, and how many were held meanwhile.
         """
-        done = self._passed + batch if batch else self._given
+        return self._pass(self._passed + self.batch if self.batch else self._given)
+
+    def _pass(self, done: int) -> tuple[str, int]:
         self._passed = min(done, self._given)
         resume = ""
         while self._ends and self._ends[0][0] <= self._passed:
@@ -135,6 +131,6 @@ class Arriving:
 
     def settle(self) -> None:
         """Write down where it ended, when nothing is under way any more."""
-        resume, held = self.passed(0)
+        resume, held = self._pass(self._given)
         if resume or held:
             self._settle(resume, held)

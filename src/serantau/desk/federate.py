@@ -240,12 +240,10 @@ class Federation:
 
         arriving = Arriving(pages, self._node.db, settle, self._stop)
         reading = Reading(self._node, _origin(peer, collection))
-        # One long pull at a time may have a reader process; the others do without.
-        bulk = self._bulk.acquire(blocking=False)
         try:
-            with closing(_read(reading, arriving, bulk)) as batches:
+            with closing(self._read(reading, arriving)) as batches:
                 for versions, faults in batches:
-                    resume, held = arriving.passed(BATCH if bulk else 0)
+                    resume, held = arriving.passed()
                     report = self._admit(
                         peer, collection, versions, faults, resume, held
                     )
@@ -254,12 +252,32 @@ class Federation:
                     pulled.refused += report.refused
             arriving.settle()
         finally:
-            if bulk:
-                self._bulk.release()
             pulled.held += arriving.held
             pulled.pages = arriving.count
             pulled.fault = str(arriving.fault or "")
             pulled.seconds = time.monotonic() - began
+
+    def _read(
+        self, reading: Reading, arriving: Arriving
+    ) -> Generator[Read, None, None]:
+        """Check what arrives: a page at a time, until it turns out to be a long pull.
+
+        Then a reader process works ahead; one long pull at a time may have one.
+        """
+        pages = arriving.pages()
+        short = BATCH
+        for page in pages:
+            yield reading.here(page)
+            short -= len(page)
+            if short <= 0 and self._bulk.acquire(blocking=False):
+                break
+        else:
+            return
+        try:
+            arriving.batch = BATCH
+            yield from reading.batches(piece for page in pages for piece in page)
+        finally:
+            self._bulk.release()
 
     def _admit(
         self,
@@ -418,16 +436,6 @@ class Federation:
     @property
     def _poll_seconds(self) -> float:
         return self._node.config.federation.poll_seconds
-
-
-def _read(
-    reading: Reading, arriving: Arriving, bulk: bool
-) -> Generator[Read, None, None]:
-    """Check what arrives: with a reader process ahead, or a page at a time here."""
-    if bulk:
-        yield from reading.batches(arriving.pieces())
-    else:
-        yield from map(reading.here, arriving.pages())
 
 
 def _origin(peer: Peer, collection: CollectionIn) -> str:
