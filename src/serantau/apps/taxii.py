@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from litestar import Response, Router, delete, get, post
+from litestar.params import FromPath
 
 from serantau.apps.web.hall import Asking, Hall, Lane, hall_of
 from serantau.desk.share import Offer
@@ -129,7 +130,7 @@ async def api_root(request: Asking) -> Response[bytes]:
 
 
 @get(f"{ROOT}/status/{{status_id:str}}")
-async def status(request: Asking, status_id: str) -> Response[bytes]:
+async def status(request: Asking, status_id: FromPath[str]) -> Response[bytes]:
     """Tell what became of a POST (TAXII 2.1 §4.3)."""
     hall = hall_of(request)
 
@@ -157,7 +158,7 @@ async def collections(request: Asking) -> Response[bytes]:
 
 
 @get(f"{ROOT}/collections/{{name:str}}")
-async def collection(request: Asking, name: str) -> Response[bytes]:
+async def collection(request: Asking, name: FromPath[str]) -> Response[bytes]:
     """Tell about one collection (TAXII 2.1 §5.2)."""
     hall = hall_of(request)
 
@@ -169,13 +170,15 @@ async def collection(request: Asking, name: str) -> Response[bytes]:
 
 
 @get(f"{ROOT}/collections/{{name:str}}/objects")
-async def objects(request: Asking, name: str) -> Response[bytes]:
+async def objects(request: Asking, name: FromPath[str]) -> Response[bytes]:
     """Give a page of objects (TAXII 2.1 §5.4)."""
     return await _page(request, name, taxii.MATCH_OBJECTS)
 
 
 @get(f"{ROOT}/collections/{{name:str}}/objects/{{object_id:str}}")
-async def object_(request: Asking, name: str, object_id: str) -> Response[bytes]:
+async def object_(
+    request: Asking, name: FromPath[str], object_id: FromPath[str]
+) -> Response[bytes]:
     """Give one object's versions (TAXII 2.1 §5.6)."""
     return await _page(request, name, taxii.MATCH_OBJECT, object_id)
 
@@ -213,13 +216,15 @@ def _readable(offer: Offer) -> Offer:
 
 
 @get(f"{ROOT}/collections/{{name:str}}/manifest")
-async def manifest(request: Asking, name: str) -> Response[bytes]:
+async def manifest(request: Asking, name: FromPath[str]) -> Response[bytes]:
     """List what is in a collection, without the objects (TAXII 2.1 §5.3)."""
     return await _lines(request, name, taxii.MATCH_OBJECTS)
 
 
 @get(f"{ROOT}/collections/{{name:str}}/objects/{{object_id:str}}/versions")
-async def versions(request: Asking, name: str, object_id: str) -> Response[bytes]:
+async def versions(
+    request: Asking, name: FromPath[str], object_id: FromPath[str]
+) -> Response[bytes]:
     """List the versions of one object (TAXII 2.1 §5.8)."""
     return await _lines(request, name, taxii.MATCH_VERSIONS, object_id)
 
@@ -251,7 +256,7 @@ async def _lines(
 
 
 @post(f"{ROOT}/collections/{{name:str}}/objects")
-async def add_objects(request: Asking, name: str) -> Response[bytes]:
+async def add_objects(request: Asking, name: FromPath[str]) -> Response[bytes]:
     """Take in an envelope (TAXII 2.1 §5.5)."""
     hall = hall_of(request)
 
@@ -279,7 +284,9 @@ async def add_objects(request: Asking, name: str) -> Response[bytes]:
 
 
 @delete(f"{ROOT}/collections/{{name:str}}/objects/{{object_id:str}}", status_code=200)
-async def delete_object(request: Asking, name: str, object_id: str) -> Response[bytes]:
+async def delete_object(
+    request: Asking, name: FromPath[str], object_id: FromPath[str]
+) -> Response[bytes]:
     """Take an object's versions out of a collection (TAXII 2.1 §5.7)."""
     hall = hall_of(request)
 

@@ -66,7 +66,7 @@ def read_credentials(header: str | None) -> Credentials:
         )
     except (binascii.Error, ValueError) as fault:
         raise Unauthenticated("The Basic credentials cannot be read.") from fault
-    if not colon or not name:
+    if not colon or not name.isprintable() or not name:
         raise Unauthenticated("The Basic credentials have no user name.")
     return Credentials(secret=password, name=name)
 
