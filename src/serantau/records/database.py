@@ -47,11 +47,9 @@ class Tx:
         self._noted: dict[int, tuple[dict[Any, Any], dict[Any, Any]]] = {}
 
     def recall(self, memory: dict[Any, Any], key: Any) -> Any:
-        """Give what `memory` holds, or this transaction has noted for it, or None."""
-        if key in memory:
-            return memory[key]
+        """Give what this transaction has noted for `memory`, else what it holds."""
         _, noted = self._noted.get(id(memory), (memory, {}))
-        return noted.get(key)
+        return noted[key] if key in noted else memory.get(key)
 
     def note(self, memory: dict[Any, Any], key: Any, value: Any) -> None:
         """Remember something in `memory` from the commit on.
@@ -283,7 +281,9 @@ class Database:
             self.engine.connect().execution_options(**self._steady) as connection,
             connection.begin(),
         ):
-            yield Tx(connection, self.clock)
+            tx = Tx(connection, self.clock)
+            yield tx
+        tx.settle()
 
     @contextmanager
     def together(self) -> Iterator[None]:

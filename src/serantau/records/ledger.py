@@ -7,16 +7,20 @@ stamps, as runs. A page of a thousand neighbours takes a few bytes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from sqlalchemy.exc import OperationalError
 
 from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
+from serantau.rules.marking import MarkingSet
 
 _SPANS = 64
+_SERIALIZATION_FAILURE = "40001"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +123,17 @@ class Ledger:
         """
         low, high = min(stamps), max(stamps)
         tx.run(
-            "INSERT INTO ledger.release (at, party, actor, way, collection, grant_view, "
-            "request, count, span, low, high, stamps) VALUES (:at, :party, :actor, :way, "
-            ":collection, :granted, :request, :count, :span, :low, :high, :stamps)",
+            "INSERT INTO ledger.release (at, party, actor, way, collection, "
+            "grant_view, request, count, span, low, high, stamps) VALUES (:at, :party, "
+            ":actor, :way, :collection, :granted, :request, :count, :span, :low, "
+            ":high, :stamps)",
             at=tx.clock.now(),
             party=party,
             actor=actor,
             way=way,
             collection=collection,
             granted=self._grant(tx, party, epoch),
-            request=request,
+            request=request.replace("\x00", "%00"),
             count=len(stamps),
             span=(high - low).bit_length(),
             low=low,
@@ -141,32 +146,54 @@ class Ledger:
         self._grants.clear()
 
     def _grant(self, tx: Tx, party: int, epoch: int) -> int:
-        held = self._grants.get(party)
+        """Give the number of what a party's view consists of, written once.
+
+        The number is made of the content, so that nothing has to be read first: with
+        SQLite a read before the write would fail whenever another process logs in
+        between, and with PostgreSQL the row that it just wrote would not be seen.
+        """
+        held = tx.recall(self._grants, party)
         if held is not None and held[0] == epoch:
-            return held[1]
+            return int(held[1])
         content, digest = self._audiences.grant(tx, party)
-        find = (
-            "SELECT n FROM ledger.grant_view WHERE party = :party AND digest = :digest"
-        )
-        number = tx.value(find, party=party, digest=digest)
-        if number is None:
-            tx.run(
-                "INSERT INTO ledger.grant_view (party, digest, at, content) "
-                "VALUES (:party, :digest, :at, :content) ON CONFLICT DO NOTHING",
-                party=party,
-                digest=digest,
-                at=tx.clock.now(),
-                content=content,
-            )
-            number = tx.value(find, party=party, digest=digest)
-            # Not remembered: the row is there for good only after the commit.
-            return int(number)
-        self._grants[party] = (epoch, int(number))
-        return int(number)
+        named = hashlib.sha256(f"{party}:{digest}".encode()).digest()
+        number = int.from_bytes(named[:8], "big") >> 1
+        values = {
+            "n": number,
+            "party": party,
+            "digest": digest,
+            "at": tx.clock.now(),
+            "content": content,
+        }
+        if tx.lite:
+            tx.run(_GRANT, **values)
+        else:
+            try:
+                with tx.connection.begin_nested():
+                    tx.run(_GRANT, **values)
+            except OperationalError as fault:
+                # Another process wrote the same row since this transaction began.
+                if getattr(fault.orig, "sqlstate", "") != _SERIALIZATION_FAILURE:
+                    raise
+        tx.note(self._grants, party, (epoch, number))
+        return number
 
     def of_object(self, tx: Tx, stamp: int, marking_set: int) -> list[Released]:
-        """Tell every release of the object version with this stamp, oldest first."""
-        key = tx.value("SELECT key FROM marking_set WHERE n = :n", n=marking_set)
+        """Tell every release of the object version with this stamp, oldest first.
+
+        `marking_set` is the one that it has now. It may have gone out under a wider
+        one, before a later version narrowed it; then that one's verdict is told.
+        """
+        keys = [
+            str(row.key)
+            for row in tx.rows(
+                "SELECT m.key FROM marking_set m WHERE m.n = :now OR m.n = "
+                "(SELECT own_set FROM object WHERE added = :stamp) "
+                "ORDER BY CASE WHEN m.n = :now THEN 0 ELSE 1 END",
+                now=marking_set,
+                stamp=stamp,
+            )
+        ]
         found = []
         # A row covers the stamp only when low is at most 2^span below it: one short
         # range of the index for each span.
@@ -180,7 +207,7 @@ class Ledger:
             ):
                 runs = unpack(bytes(row.stamps))
                 if any(first <= stamp <= last for first, last in runs):
-                    found.append(_told(row, key))
+                    found.append(_told(row, keys))
         return sorted(found, key=lambda released: released.number)
 
     def of_party(
@@ -194,7 +221,35 @@ class Ledger:
             since=since,
             limit=limit,
         )
-        return [_told(row, None) for row in rows]
+        return [_told(row, ()) for row in rows]
+
+    def log(
+        self, tx: Tx, *, party: int | None, since: int, after: int, limit: int
+    ) -> list[Released]:
+        """Tell what went out, to one party or to all, oldest first.
+
+        Args:
+            tx: any transaction.
+            party: a party's number; all parties when None.
+            since: the instant from which on.
+            after: the number of the last row told before, 0 to begin.
+            limit: how many rows at most.
+        """
+        if party is None:
+            where = "WHERE r.n > :after AND r.at >= :since ORDER BY r.n LIMIT :limit"
+            last = 0
+        else:
+            # By the index of a party's rows in time; two of one instant by number.
+            where = (
+                "WHERE r.party = :party AND r.at >= :since "
+                "AND (r.at, r.n) > (:last, :after) ORDER BY r.at, r.n LIMIT :limit"
+            )
+            found = tx.value("SELECT at FROM ledger.release WHERE n = :n", n=after)
+            last = int(found or 0)
+        rows = tx.rows(
+            _TOLD + where, party=party, since=since, last=last, after=after, limit=limit
+        )
+        return [_told(row, ()) for row in rows]
 
     @staticmethod
     def stamps_of(tx: Tx, number: int) -> list[tuple[int, int]]:
@@ -203,18 +258,23 @@ class Ledger:
         return list(unpack(bytes(row.stamps))) if row is not None else []
 
 
+_GRANT = (
+    "INSERT INTO ledger.grant_view (n, party, digest, at, content) "
+    "VALUES (:n, :party, :digest, :at, :content) ON CONFLICT DO NOTHING"
+)
 _TOLD = (
-    "SELECT r.n, r.at, p.name AS party, r.actor, r.way, coalesce(c.alias, '') AS collection, "
-    "r.count, r.request, r.stamps, g.content FROM ledger.release r "
-    "LEFT JOIN party p ON p.n = r.party LEFT JOIN collection c ON c.n = r.collection "
+    "SELECT r.n, r.at, p.name AS party, r.actor, r.way, "
+    "coalesce(c.alias, '') AS collection, r.count, r.request, r.stamps, g.content "
+    "FROM ledger.release r LEFT JOIN party p ON p.n = r.party "
+    "LEFT JOIN collection c ON c.n = r.collection "
     "LEFT JOIN ledger.grant_view g ON g.n = r.grant_view "
 )
 
 
-def _told(row: Any, key: str | None) -> Released:
+def _told(row: Any, keys: Sequence[str]) -> Released:
     rule, got, expected = "", "", ""
-    if key is not None:
-        rule, got, expected = orjson.loads(row.content).get(key, ("", "", ""))
+    if keys:
+        rule, got, expected = _verdict(orjson.loads(row.content), keys)
     return Released(
         number=row.n,
         at=row.at,
@@ -228,3 +288,19 @@ def _told(row: Any, key: str | None) -> Released:
         got=got,
         expected=expected,
     )
+
+
+def _verdict(granted: dict[str, list[str]], keys: Sequence[str]) -> list[str]:
+    """Find the verdict under which one of these marking sets went.
+
+    keys: the set that the object has now, and the one of its own version alone. What it
+    had in between is a joining of some of the parts of the first.
+    """
+    for key in keys:
+        if key in granted:
+            return granted[key]
+    parts = set(MarkingSet.from_key(keys[0]).each())
+    for key, verdict in granted.items():
+        if parts.issuperset(MarkingSet.from_key(key).each()):
+            return verdict
+    return ["", "", ""]

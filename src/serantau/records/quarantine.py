@@ -66,13 +66,18 @@ class Quarantine:
         handle_as: str = "",
         boxes: Sequence[int] = (),
     ) -> int:
-        """Keep what was refused; the same bytes from the same source are kept once."""
+        """Keep what was refused; the same bytes from the same source are kept once.
+
+        Of what was too large to keep there is only the finding, told apart by its
+        place in the input.
+        """
         kept = 0
         for fault in faults:
             kept += tx.run(
-                "INSERT INTO quarantine (at, source, origin, id, rule, place, got, expected, "
-                "digest, handle_as, collections, body) VALUES (:at, :source, :origin, :id, "
-                ":rule, :place, :got, :expected, :digest, :handle_as, :boxes, :body) "
+                "INSERT INTO quarantine (at, source, origin, id, rule, place, got, "
+                "expected, digest, handle_as, collections, body) VALUES (:at, :source, "
+                ":origin, :id, :rule, :place, :got, :expected, :digest, :handle_as, "
+                ":boxes, :body) "
                 "ON CONFLICT (source, digest) DO NOTHING",
                 at=tx.clock.now(),
                 source=source,
@@ -82,7 +87,7 @@ class Quarantine:
                 place=_clean(fault.place),
                 got=_clean(fault.got),
                 expected=_clean(fault.expected),
-                digest=hashlib.sha256(fault.body).hexdigest(),
+                digest=_digest(fault),
                 handle_as=handle_as,
                 boxes=orjson.dumps(list(boxes)).decode(),
                 body=fault.body,
@@ -127,6 +132,13 @@ class Quarantine:
         """Forget one row for good."""
         if not tx.run("DELETE FROM quarantine WHERE n = :number", number=number):
             raise NotFound(f"Nothing numbered {number} is in quarantine.")
+
+
+def _digest(fault: Fault) -> str:
+    told = fault.body or "\0".join(
+        ("", fault.origin, fault.rule, fault.place, fault.got)
+    ).encode("utf-8", "replace")
+    return hashlib.sha256(told).hexdigest()
 
 
 def _clean(text: str) -> str:

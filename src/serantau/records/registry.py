@@ -19,7 +19,7 @@ from serantau.records import tables
 from serantau.records.audiences import Audiences, Change
 from serantau.records.database import Tx
 from serantau.records.views import Saved
-from serantau.rules.marking import Tlp, tlp_of
+from serantau.rules.marking import CIRCLE, Tlp, tlp_of
 from serantau.rules.party import NAME, Circle, Kind, Party
 
 ROLES = ("reader", "writer", "admin")
@@ -161,9 +161,17 @@ class Registry:
         for member in listed:
             if member not in known:
                 raise NotFound(f"No party is named {member!r}.")
+        if not name.strip() or not name.isprintable():
+            raise BadRequest(f"{name!r} is not a circle's name: printable text.")
         row = tx.row("SELECT id FROM circle WHERE name = :name", name=name)
         if row is None:
             given = circle_id or f"circle--{uuid.uuid4()}"
+            if not CIRCLE.fullmatch(given):
+                raise BadRequest(
+                    f"{given!r} is not a circle's id: circle--UUID in lower case."
+                )
+            if tx.row("SELECT 1 FROM circle WHERE id = :id", id=given):
+                raise Conflict(f"A circle of another name has the id {given!r}.")
             tx.run(
                 "INSERT INTO circle (id, name, members) VALUES (:id, :name, :members)",
                 id=given,
@@ -200,7 +208,8 @@ class Registry:
             raise BadRequest(f"Role {role!r} is none of {', '.join(ROLES)}.")
         if role == "admin" and held.kind is not Kind.OWN:
             raise BadRequest(
-                f"{name!r} is of party {party!r}: only the node's own people administer it."
+                f"{name!r} is of party {party!r}: "
+                "only the node's own people administer it."
             )
         if ":" in name or not name.isprintable() or not name.strip():
             raise BadRequest(
@@ -298,10 +307,13 @@ class Registry:
         row = tx.row(
             "SELECT name, party, role, password FROM user_account "
             "WHERE name = :name AND NOT disabled",
-            name=name,
+            name=_storable(name),
         )
         try:
-            _HASHER.verify(row.password if row and row.password else _NOBODY, password)
+            _HASHER.verify(
+                row.password if row and row.password else _NOBODY,
+                password.encode("utf-8", "surrogatepass"),
+            )
         except (VerificationError, InvalidHashError):
             return None
         return None if row is None else self._caller(tx, row, tx.clock.now())
@@ -311,14 +323,15 @@ class Registry:
         row = tx.row(
             "SELECT name, party, role FROM user_account "
             "WHERE name = :name AND NOT disabled",
-            name=name,
+            name=_storable(name),
         )
         return None if row is None else self._caller(tx, row, tx.clock.now())
 
     def password_digest(self, tx: Tx, name: str) -> str:
         """Give a text that changes whenever the user's password or state does."""
         row = tx.row(
-            "SELECT password, disabled FROM user_account WHERE name = :name", name=name
+            "SELECT password, disabled FROM user_account WHERE name = :name",
+            name=_storable(name),
         )
         return "" if row is None else _digest(f"{row.password}:{row.disabled}")
 
@@ -341,7 +354,8 @@ class Registry:
             NotFound: there is none.
         """
         row = tx.row(
-            "SELECT * FROM collection WHERE id = :name OR alias = :name", name=name
+            "SELECT * FROM collection WHERE id = :name OR alias = :name",
+            name=_storable(name),
         )
         if row is None:
             raise NotFound(f"No collection is named {name!r}.")
@@ -359,7 +373,20 @@ class Registry:
         access: Access | None = None,
         collection_id: str = "",
     ) -> Collection:
-        """Make a collection, or change the one with this alias."""
+        """Make a collection, or change the one with this alias.
+
+        Raises:
+            Conflict: the alias is another collection's id, or the id another's.
+            BadRequest: the level of the query is none.
+        """
+        if query is not None and query.up_to:
+            try:
+                Tlp.parse(query.up_to)
+            except ValueError as fault:
+                raise BadRequest(f"A collection's level: {fault}.") from fault
+        for other in self.collections(tx):
+            if other.alias != alias and other.id in {alias, collection_id}:
+                raise Conflict(f"Collection {other.alias!r} has the id {other.id!r}.")
         values = {
             "alias": alias,
             "title": title,
@@ -371,6 +398,8 @@ class Registry:
         if tx.row("SELECT 1 FROM collection WHERE alias = :alias", alias=alias):
             fields = ", ".join(f"{field} = :{field}" for field in values)
             tx.run(f"UPDATE collection SET {fields} WHERE alias = :alias", **values)
+            # Whoever remembers a view of it has to look again.
+            tx.run("UPDATE stamp SET epoch = epoch + 1")
         else:
             # TAXII 2.1 §2: a collection's id is a version 4 UUID.
             values["id"] = collection_id or str(uuid.uuid4())
@@ -409,4 +438,9 @@ def _collection(row: Any) -> Collection:
 
 
 def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _storable(name: str) -> str:
+    """Give a name to look up; one that no database takes is nobody's name."""
+    return name if name.isprintable() else ""

@@ -1,10 +1,11 @@
 """Every table in one place.
 
-Instants are BIGINT microseconds. Small repeated texts (object types, kinds of values and
-edges, sources) stand once in `word`. Ids of objects join by `key`, a 64-bit digest of the
-id's text (`rules.stix.id_key`), so that rows are narrow and an edge can name an object
-that is not here yet. The release log lives in the schema `ledger`: with SQLite this is
-an attached file, so that serving a page never waits for someone who is loading objects.
+Instants are BIGINT microseconds. Small repeated texts (object types, kinds of values
+and edges, sources) stand once in `word`. Ids of objects join by `key`, a 64-bit digest
+of the id's text (`rules.stix.id_key`), so that rows are narrow and an edge can name an
+object that is not here yet. The release log lives in the schema `ledger`: with SQLite
+this is an attached file, so that serving a page never waits for someone who is loading
+objects.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ marking_set = Table(
 
 # An object version. `added` is its stamp: unique, growing in commit order. `slot` is
 # 2 * marking_set for the newest version of an object and one more for superseded ones,
-# so that one index answers both "the last versions" and "all versions" of a marking set.
+# so that one index answers both "the last versions" and "all versions" of a set.
 object_ = Table(
     "object",
     metadata,
@@ -183,8 +184,8 @@ circle = Table(
     Column("members", Text, nullable=False),
 )
 
-# May this party have what is marked so? `since`: stamps up to it are in its view only by
-# entries of its own; 0 where it could see them from the start.
+# May this party have what is marked so? `since`: stamps up to it are in its view only
+# by entries of its own; 0 where it could see them from the start.
 verdict = Table(
     "verdict",
     metadata,
