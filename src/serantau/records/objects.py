@@ -23,6 +23,7 @@ from serantau.rules.stix import ObjectVersion, id_key
 Handling = Callable[[ObjectVersion], Tlp]
 
 _OBJECT = tuple(column.name for column in tables.object_.columns)
+_WORD_LENGTH = 250
 _ENTRY = ("added", "scope", "slot", "type", "object")
 
 
@@ -81,6 +82,16 @@ class _Held:
 def digest_of(kind: str, value: str) -> int:
     """Give the 64-bit digest under which a normalised value is stored."""
     return id_key(f"{kind}:{value}")
+
+
+def searchable(text: str) -> str:
+    """Give a text as it is searched: PostgreSQL takes no NUL."""
+    return text.replace("\x00", " ")
+
+
+def _word(kind: str) -> str:
+    # A custom property's name may be as long and as odd as its maker liked.
+    return searchable(kind[:_WORD_LENGTH])
 
 
 class Objects:
@@ -201,7 +212,7 @@ class Objects:
         types = audiences.words(tx, {version.type for version in fresh} | {source})
         kinds = audiences.words(
             tx,
-            {kind for version in fresh for kind, _ in version.edges},
+            {_word(kind) for version in fresh for kind, _ in version.edges},
         )
         sets = self._sets(tx, fresh, handling)
         first = tx.stamps(len(fresh))
@@ -369,11 +380,11 @@ class Objects:
         texts: list[tuple[int, str]] = []
         for row, version in zip(rows, fresh, strict=True):
             for kind, target in version.edges:
-                edges.add((id_key(target), kinds[kind], row.added))
+                edges.add((id_key(target), kinds[_word(kind)], row.added))
             for kind, text in version.values:
                 values.add((digest_of(kind, text), row.added))
             if version.text:
-                texts.append((row.added, version.text))
+                texts.append((row.added, searchable(version.text)))
         tx.insert_new(tables.edge, ("target", "kind", "source"), sorted(edges))
         tx.insert_new(tables.value, ("digest", "object"), sorted(values))
         tx.insert_texts(texts)
@@ -465,7 +476,7 @@ class Objects:
     def _erase(tx: Tx, row: _Held) -> None:
         body = tx.value("SELECT body FROM object WHERE added = :at", at=row.added)
         # What an edge points at stands in the body; the other way has no index.
-        targets = {id_key(text) for text in _strings(orjson.loads(bytes(body)))}
+        targets = {id_key(text) for text in strings_in(orjson.loads(bytes(body)))}
         tx.run(
             "DELETE FROM edge WHERE source = :added AND "
             + tx.among("target", "targets"),
@@ -482,9 +493,10 @@ class Objects:
             tx.run("DELETE FROM object_text WHERE added = :added", added=row.added)
 
 
-def _strings(value: Any) -> Iterator[str]:
+def strings_in(value: Any) -> Iterator[str]:
+    """Give every text in a JSON value that is no name of a property."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
         for one in value.values() if isinstance(value, dict) else value:
-            yield from _strings(one)
+            yield from strings_in(one)
