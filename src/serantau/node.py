@@ -71,9 +71,9 @@ class Node:
         self.views = Views(self.audiences)
         self.ledger = Ledger(self.audiences)
         self.registry = Registry(self.audiences)
-        self.search = Search(self.audiences)
         self.quarantine = Quarantine()
         self.reader = reader_of(config.limits)
+        self.search = Search(self.reader)
 
     @property
     def seal(self) -> Seal:

@@ -15,7 +15,7 @@ from serantau.records.search import Search
 from serantau.records.views import Views
 from serantau.rules.party import Kind
 from serantau.rules.release import Policy
-from stores import Store
+from stores import READER, Store
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def store(store_url: str) -> Iterator[Store]:
         Views(audiences),
         Ledger(audiences),
         Registry(audiences),
-        Search(audiences),
+        Search(READER),
     )
     for name, kind in (
         ("th", Kind.OWN),

@@ -1,17 +1,16 @@
-"""Finding objects by id, by observable value, by text in any script, and by neighbours."""
+"""Finding objects by id, observable value, text in any script, and by neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
-from serantau.records.objects import digest_of
-from serantau.rules.stix import id_key
+from serantau.records.objects import digest_of, searchable, strings_in
+from serantau.rules.stix import Reader, Refused, id_key
 from serantau.rules.text import find_values, fold, refang
 
 _TRIGRAM = 3
@@ -39,11 +38,15 @@ _FOUND = (
 
 
 class Search:
-    """Looks through the whole store; what an outsider may see of it, `desk.share` says."""
+    """Looks through the whole store; only the own organisation may ask it.
 
-    def __init__(self, audiences: Audiences) -> None:
-        """Read marking sets through `audiences`."""
-        self._audiences = audiences
+    With SQLite the texts are not kept, only their trigrams: what these find is compared
+    with the text that `reader` makes of the body, as when it was stored.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        """Make the texts of bodies by `reader`."""
+        self._reader = reader
 
     def versions(self, tx: Tx, object_id: str) -> list[Found]:
         """Give every version of an object, oldest first."""
@@ -67,7 +70,8 @@ class Search:
 
         An id is found as such; an address, name, hash or URL also where it was written
         defanged; anything else as a part of a text, without regard to case, and without
-        needing spaces between words.
+        needing spaces between words. With SQLite a text of one or two letters is looked
+        for in the newest twenty thousand objects only.
 
         Args:
             tx: any transaction.
@@ -75,96 +79,107 @@ class Search:
             limit: how many at most.
             sets: only these marking sets; all when None.
         """
-        text = text.strip()
+        text = searchable(text.encode("utf-8", "replace").decode()).strip()
         if not text:
             return []
-        stamps = self._by_id(tx, text) or self._by_value(tx, text, limit * 4)
-        seen = dict.fromkeys(stamps)
+        slots = " AND o.slot % 2 = 0"
+        if sets is not None:
+            listed = ", ".join(str(2 * number) for number in sorted(sets)) or "-1"
+            slots = f" AND o.slot IN ({listed})"
+        seen = dict.fromkeys(self._by_id(tx, text, slots))
+        if not seen:
+            seen.update(dict.fromkeys(self._by_value(tx, text, slots, limit)))
         if len(seen) < limit:
-            for stamp in self._by_text(tx, text, limit * 4):
-                seen.setdefault(stamp)
-        found = [
-            one
-            for one in self.at(tx, list(seen))
-            if not one.superseded and (sets is None or one.marking_set in sets)
-        ]
-        order = {stamp: place for place, stamp in enumerate(seen)}
-        found.sort(key=lambda one: order[one.added])
-        return found[:limit]
+            seen.update(dict.fromkeys(self._by_text(tx, text, slots, limit)))
+        chosen = list(seen)[:limit]
+        found = {one.added: one for one in self.at(tx, chosen)}
+        return [found[stamp] for stamp in chosen]
 
     @staticmethod
-    def _by_id(tx: Tx, text: str) -> list[int]:
+    def _by_id(tx: Tx, text: str, slots: str) -> list[int]:
         kind, separator, _ = text.partition("--")
         if not separator or not kind:
             return []
         rows = tx.rows(
-            "SELECT added FROM object WHERE key = :key AND id = :id",
+            "SELECT o.added FROM object o WHERE o.key = :key AND o.id = :id" + slots,
             key=id_key(text),
             id=text,
         )
         return [int(row.added) for row in rows]
 
     @staticmethod
-    def _by_value(tx: Tx, text: str, limit: int) -> list[int]:
+    def _by_value(tx: Tx, text: str, slots: str, limit: int) -> list[int]:
         digests = {digest_of(kind, value) for kind, value in find_values(text)}
         if not digests:
             return []
         rows = tx.rows(
-            "SELECT DISTINCT v.object FROM value v JOIN object o ON o.added = v.object WHERE "
+            "SELECT DISTINCT v.object FROM value v "
+            "JOIN object o ON o.added = v.object WHERE "
             + tx.among("v.digest", "digests")
-            + " AND o.slot % 2 = 0 ORDER BY v.object DESC LIMIT :limit",
+            + slots
+            + " ORDER BY v.object DESC LIMIT :limit",
             digests=tx.array(digests),
             limit=limit,
         )
         return [int(row.object) for row in rows]
 
-    def _by_text(self, tx: Tx, text: str, limit: int) -> list[int]:
-        wanted = fold(text)
-        found = self._containing(tx, wanted, limit)
-        plain = fold(refang(text))
+    def _by_text(self, tx: Tx, text: str, slots: str, limit: int) -> list[int]:
+        wanted, plain = fold(text), fold(refang(text))
+        found = self._containing(tx, wanted, slots, limit)
         if plain != wanted:
-            found += [
-                at for at in self._containing(tx, plain, limit) if at not in found
-            ]
+            also = self._containing(tx, plain, slots, limit)
+            found = sorted({*found, *also}, reverse=True)
         return found
 
-    def _containing(self, tx: Tx, wanted: str, limit: int) -> list[int]:
+    def _containing(self, tx: Tx, wanted: str, slots: str, limit: int) -> list[int]:
+        if not wanted:
+            return []
         if not tx.lite:
             rows = tx.rows(
-                "SELECT added FROM object_text WHERE text LIKE :like "
-                "ORDER BY added DESC LIMIT :limit",
+                "SELECT t.added FROM object_text t JOIN object o ON o.added = t.added "
+                "WHERE t.text LIKE :like"
+                + slots
+                + " ORDER BY t.added DESC LIMIT :most",
                 like=f"%{_like(wanted)}%",
-                limit=limit,
+                most=limit,
             )
             return [int(row.added) for row in rows]
-        if len(wanted) < _TRIGRAM:
-            # Too short for trigrams: look through the bodies, newest first.
-            rows = tx.rows(
-                "SELECT added, body FROM object WHERE CAST(body AS TEXT) LIKE :like "
-                "ESCAPE '\\' AND slot % 2 = 0 ORDER BY added DESC LIMIT :limit",
-                like=f"%{_like(wanted)}%",
-                limit=limit,
-            )
-            return [int(row.added) for row in rows]
-        grams = dict.fromkeys(
-            wanted[at : at + _TRIGRAM] for at in range(len(wanted) - _TRIGRAM + 1)
-        )
-        query = " AND ".join('"' + gram.replace('"', '""') + '"' for gram in grams)
         found: list[int] = []
-        rows = tx.stream(
-            "SELECT t.rowid AS added, o.body FROM object_text t "
-            "JOIN object o ON o.added = t.rowid WHERE object_text MATCH :query "
-            "AND o.slot % 2 = 0 ORDER BY t.rowid DESC LIMIT :most",
-            query=query,
-            most=_CANDIDATES,
-        )
-        for row in rows:
-            # Trigrams in any order are only candidates.
-            if wanted in _text(orjson.loads(bytes(row.body))):
+        for row in self._candidates(tx, wanted, slots):
+            if wanted in self._text(bytes(row.body)):
                 found.append(int(row.added))
                 if len(found) == limit:
                     break
         return found
+
+    @staticmethod
+    def _candidates(tx: Tx, wanted: str, slots: str) -> Iterator[Any]:
+        """Give what could hold a text: all of its trigrams, in whatever order."""
+        grams = dict.fromkeys(
+            wanted[at : at + _TRIGRAM] for at in range(len(wanted) - _TRIGRAM + 1)
+        )
+        if not grams:
+            return tx.stream(
+                "SELECT o.added, o.body FROM object o WHERE TRUE"
+                + slots
+                + " ORDER BY o.added DESC LIMIT :most",
+                most=_CANDIDATES,
+            )
+        return tx.stream(
+            "SELECT t.rowid AS added, o.body FROM object_text t "
+            "JOIN object o ON o.added = t.rowid WHERE object_text MATCH :query"
+            + slots
+            + " ORDER BY t.rowid DESC LIMIT :most",
+            query=" AND ".join('"' + gram.replace('"', '""') + '"' for gram in grams),
+            most=_CANDIDATES,
+        )
+
+    def _text(self, body: bytes) -> str:
+        try:
+            return searchable(self._reader.read(body).text)
+        except Refused:
+            # Stored under other limits, or by a program that checked less.
+            return searchable(fold("\n".join(strings_in(orjson.loads(body)))))
 
     @staticmethod
     def neighbours(
@@ -180,21 +195,6 @@ class Search:
             limit=limit,
         )
         return [(row.id, row.type, row.kind) for row in rows]
-
-
-def _text(value: Any) -> str:
-    """Fold every text in a JSON value, one a line."""
-    found: list[str] = []
-    open_: list[Any] = [value]
-    while open_:
-        one = open_.pop()
-        if isinstance(one, str):
-            found.append(one)
-        elif isinstance(one, dict):
-            open_ += one.values()
-        elif isinstance(one, list):
-            open_ += one
-    return fold("\n".join(found))
 
 
 def _like(text: str) -> str:
