@@ -17,15 +17,13 @@ from __future__ import annotations
 import functools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from serantau.clock import stix_text
 from serantau.wire.misp_event import Fate, Outcome, Part, Prepared
 from serantau.wire.misp_graph import (
     ROOTS,
     Naming,
-    ends,
     in_pattern,
     is_observable,
     pieces,
@@ -34,11 +32,9 @@ from serantau.wire.misp_graph import (
     uuid_of,
     without,
 )
+from serantau.wire.misp_stamp import RELATIONS, UNDATED, Stamping
 from serantau.wire.misp_values import derived_uuid
 
-# Identities and galaxy clusters carry no time of their own in MISP. Their ids or their
-# contents never change, so that one version is right wherever they are found.
-UNDATED = "2011-08-01T00:00:00.000Z"
 _HIVES = {
     "HKCR": "HKEY_CLASSES_ROOT",
     "HKCU": "HKEY_CURRENT_USER",
@@ -46,7 +42,6 @@ _HIVES = {
     "HKU": "HKEY_USERS",
     "HKCC": "HKEY_CURRENT_CONFIG",
 }
-_RELATIONS = ("relationship", "sighting", "note", "opinion")
 
 
 class Finishing:
@@ -90,8 +85,15 @@ class Finishing:
         self.carried = self._carriers()
         for part in list(self.event.parts.values()):
             getattr(self, f"_trace_{part.kind}")(part)
-        self._mark()
-        self._date()
+        stamping = Stamping(
+            self.event,
+            self.made,
+            self.clusters,
+            root=self.root["id"],
+            organisation=self.organisation,
+        )
+        stamping.mark(self.carried, self.found, self.touched)
+        stamping.date(self.carried)
         self._tidy_root()
         naming = Naming(self.made, self.clusters.keys(), self.by_uuid.keys())
         objects = naming.run()
@@ -180,7 +182,7 @@ class Finishing:
             if one != object_id and not is_observable(self.made[one]):
                 continue
             found.append(one)
-            if self.made[one]["type"] not in _RELATIONS:
+            if self.made[one]["type"] not in RELATIONS:
                 open_.extend(sorted(set(references(self.made[one])), reverse=True))
         return found
 
@@ -457,98 +459,6 @@ class Finishing:
             part.notes.append("misp-stix dropped it")
 
     _trace_sighting = _trace_report = _trace_note = _trace_opinion = _trace_plain
-
-    def _mark(self) -> None:
-        """Put the markings of every part on every object that carries it."""
-        marks: dict[str, set[str]] = defaultdict(set)
-        every: set[str] = set(self.event.marks)
-        for part in self.event.parts.values():
-            every |= part.marks
-            ids = {*self.found.get(part.uuid, ()), *self.carried.get(part.uuid, ())}
-            ids |= self.touched[part.uuid]
-            if part.kind == "attribute" and part.parent:
-                ids |= set(self.carried.get(part.parent, ()))
-            if part.kind == "galaxy":
-                self._mark_cluster(part, ids, marks)
-                continue
-            for object_id in ids:
-                marks[object_id] |= part.marks
-        marks[self.root["id"]] |= self.event.marks
-        later = []
-        for object_id, one in self.made.items():
-            if one["type"] in _RELATIONS:
-                later.append(one)
-            elif object_id not in marks and not self._is_someone(one):
-                # Nobody knows what it was made of: everything that holds anywhere here.
-                marks[object_id] = set(every)
-        for one in later:
-            # What says that two things belong together says something of both.
-            for end in ends(one):
-                marks[one["id"]] |= marks.get(end, set())
-        for object_id, one in self.made.items():
-            one.pop("object_marking_refs", None)
-            if marks.get(object_id):
-                one["object_marking_refs"] = sorted(marks[object_id])
-
-    def _mark_cluster(
-        self, part: Part, ids: set[str], marks: dict[str, set[str]]
-    ) -> None:
-        """A cluster that hangs at the event itself is as open as the event."""
-        at_event = [
-            each
-            for each in self.clusters[part.data["uuid"]]
-            if self.event.parts[each.parent].kind == "event"
-        ]
-        if not at_event or part in at_event:
-            for object_id in ids:
-                marks[object_id] |= part.marks
-
-    def _is_someone(self, one: dict[str, Any]) -> bool:
-        """Tell an organisation of MISP, the same in all events and under no marking."""
-        return one["type"] == "identity" and (
-            one["id"] == self.organisation
-            or (uuid_of(one["id"]) not in self.by_uuid and one["id"] in self._someones)
-        )
-
-    @functools.cached_property
-    def _someones(self) -> frozenset[str]:
-        named: set[str] = set()
-        for one in self.made.values():
-            named.update(one.get("where_sighted_refs", ()))
-            named.add(one.get("x_misp_author_ref", ""))
-        return frozenset(named)
-
-    def _date(self) -> None:
-        """Give each object its version: the time of its part, or of the event if later.
-
-        The event's time is in it because what is inherited (markings, the creator) can
-        change without the part. MISP keeps no time of creation; the event's date is as
-        near as it gets, and stays the same from version to version.
-        """
-        stamps: dict[str, int] = {}
-        for part in self.event.parts.values():
-            for object_id in self.carried.get(part.uuid, ()):
-                stamps[object_id] = max(stamps.get(object_id, 0), part.stamp)
-        newest = max([self.event.stamp, *stamps.values()])
-        newest = max(newest, int(self.event.event.get("publish_timestamp", 0)))
-        clusters = {i for part in self._all_clusters() for i in self.carried[part.uuid]}
-        for object_id, one in self.made.items():
-            if is_observable(one):
-                continue
-            if self._is_someone(one) or object_id in clusters:
-                one["created"] = one["modified"] = UNDATED
-                continue
-            stamp = max(stamps.get(object_id, 0), self.event.stamp)
-            if one["type"] in _RELATIONS:
-                stamp = max([stamp, *(stamps.get(end, 0) for end in ends(one))])
-            if one is self.root:
-                stamp = newest
-            one["created"] = stix_text(self.event.born * 1_000_000)
-            one["modified"] = stix_text(stamp * 1_000_000)
-
-    def _all_clusters(self) -> Iterator[Part]:
-        for parts in self.clusters.values():
-            yield from (part for part in parts if part.uuid in self.carried)
 
     def _tidy_root(self) -> None:
         refs = [i for i in dict.fromkeys(self.root["object_refs"]) if i in self.made]
