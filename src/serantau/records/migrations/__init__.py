@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
+from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
 
 from serantau.errors import StoreError
 from serantau.records.database import Database
+from serantau.records.tables import LEDGER
 
 
 def _script() -> Config:
@@ -28,13 +30,34 @@ def head() -> str:
 
 
 def current(database: Database) -> str:
-    """Give the revision that a store is at; empty when it has no tables."""
-    with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() or ""
+    """Give the revision that a store is at; empty when it has no tables.
+
+    Raises:
+        StoreError: the store's release log is not there (SQLite: a file of its own).
+    """
+    with database.read() as tx:
+        at = _revision(tx.connection, None)
+        if database.lite and at and not _revision(tx.connection, LEDGER):
+            raise StoreError(
+                f"{database.shown} has no release log: {database.ledger_path} is not "
+                "the file that belongs to it.",
+                mend="Restore both files from one backup.",
+            )
+    return at
+
+
+def _revision(connection: Connection, schema: str | None) -> str:
+    options = {"version_table_schema": schema}
+    context = MigrationContext.configure(connection, opts=options)
+    return context.get_current_revision() or ""
 
 
 def migrate(database: Database, revision: str = "head") -> None:
-    """Bring a store to a revision ("base": no tables), in one transaction.
+    """Bring a store to a revision ("base": no tables).
+
+    With PostgreSQL this is one transaction. With SQLite it is one for each file, since
+    one over both could be cut in two by a crash: the release log goes first upwards and
+    last downwards, so that a store never lacks the log that it needs.
 
     Raises:
         StoreError: the store was made by a newer program.
@@ -49,12 +72,23 @@ def migrate(database: Database, revision: str = "head") -> None:
             f"{database.shown} is at revision {at}, which this program does not know.",
             mend="It was made by a newer Serantau: install that one.",
         )
-    if revision == "head" and at == head():
-        return
-    config = _script()
-    with database.reshape() as connection:
-        config.attributes["connection"] = connection
-        if revision == "base":
-            command.downgrade(config, revision)
-        else:
-            command.upgrade(config, revision)
+    down = revision == "base"
+    if not database.lite:
+        parts = [""]
+    else:
+        parts = ["store", LEDGER] if down else [LEDGER, "store"]
+    for part in parts:
+        config = _script()
+        with database.reshape() as connection:
+            config.attributes["connection"] = connection
+            config.attributes["part"] = part
+            if down:
+                command.downgrade(config, revision)
+            else:
+                command.upgrade(config, revision)
+
+
+def touches(part: str) -> bool:
+    """Say whether a revision's step is to change "store" or "ledger" now."""
+    now = context.config.attributes["part"]
+    return now in {"", part}

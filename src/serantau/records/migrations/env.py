@@ -2,10 +2,13 @@
 
 from alembic import context
 
-from serantau.records.tables import metadata
+from serantau.records.tables import LEDGER, metadata
 
+attributes = context.config.attributes
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=attributes["connection"],
+    # With SQLite each file says for itself where it is.
+    version_table_schema=LEDGER if attributes["part"] == LEDGER else None,
     target_metadata=metadata,
     include_schemas=True,
     transactional_ddl=True,

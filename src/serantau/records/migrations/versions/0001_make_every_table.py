@@ -3,6 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+from serantau.records.migrations import touches
+from serantau.records.tables import LEDGER
+
 revision = "0001"
 down_revision = None
 
@@ -12,8 +15,12 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Make the store and its ledger."""
     lite = op.get_bind().dialect.name == "sqlite"
-    if not lite:
-        op.execute("CREATE SCHEMA IF NOT EXISTS ledger")
+    if touches(LEDGER):
+        if not lite:
+            op.execute("CREATE SCHEMA IF NOT EXISTS ledger")
+        _make_ledger()
+    if not touches("store"):
+        return
     _make_tables()
     op.execute("INSERT INTO stamp (n, last, epoch) VALUES (1, 0, 1)")
     if lite:
@@ -43,10 +50,59 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop everything."""
-    op.execute("DROP TABLE object_text")
-    _drop_tables()
-    if op.get_bind().dialect.name != "sqlite":
-        op.execute("DROP SCHEMA ledger")
+    if touches("store"):
+        op.execute("DROP TABLE object_text")
+        _drop_tables()
+    if touches(LEDGER):
+        _drop_ledger()
+        if op.get_bind().dialect.name != "sqlite":
+            op.execute("DROP SCHEMA ledger")
+
+
+def _make_ledger() -> None:
+    op.create_table(
+        "grant_view",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_grant_view")),
+        sa.UniqueConstraint("party", "digest", name=op.f("uq_grant_view_party_digest")),
+        schema="ledger",
+    )
+    op.create_table(
+        "release",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("way", sa.Text(), nullable=False),
+        sa.Column("collection", sa.Integer(), nullable=False),
+        sa.Column("grant_view", sa.Integer(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("span", sa.SmallInteger(), nullable=False),
+        sa.Column("low", sa.BigInteger(), nullable=False),
+        sa.Column("high", sa.BigInteger(), nullable=False),
+        sa.Column("stamps", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_release")),
+        schema="ledger",
+    )
+    op.create_index(
+        op.f("ix_release_party_at"),
+        "release",
+        ["party", "at"],
+        unique=False,
+        schema="ledger",
+    )
+    op.create_index(
+        op.f("ix_release_span_low"),
+        "release",
+        ["span", "low"],
+        unique=False,
+        schema="ledger",
+    )
 
 
 def _make_tables() -> None:
@@ -113,49 +169,6 @@ def _make_tables() -> None:
         "entry",
         ["scope", "slot", "type", "added"],
         unique=False,
-    )
-    op.create_table(
-        "grant_view",
-        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
-        sa.Column("party", sa.Integer(), nullable=False),
-        sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("content", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("n", name=op.f("pk_grant_view")),
-        sa.UniqueConstraint("party", "digest", name=op.f("uq_grant_view_party_digest")),
-        schema="ledger",
-    )
-    op.create_table(
-        "release",
-        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("party", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("way", sa.Text(), nullable=False),
-        sa.Column("collection", sa.Integer(), nullable=False),
-        sa.Column("grant_view", sa.Integer(), nullable=False),
-        sa.Column("request", sa.Text(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("span", sa.SmallInteger(), nullable=False),
-        sa.Column("low", sa.BigInteger(), nullable=False),
-        sa.Column("high", sa.BigInteger(), nullable=False),
-        sa.Column("stamps", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("n", name=op.f("pk_release")),
-        schema="ledger",
-    )
-    op.create_index(
-        op.f("ix_release_party_at"),
-        "release",
-        ["party", "at"],
-        unique=False,
-        schema="ledger",
-    )
-    op.create_index(
-        op.f("ix_release_span_low"),
-        "release",
-        ["span", "low"],
-        unique=False,
-        schema="ledger",
     )
     op.create_table(
         "marking_set",
@@ -347,10 +360,6 @@ def _drop_tables() -> None:
     op.drop_table("object")
     op.drop_table("meta")
     op.drop_table("marking_set")
-    op.drop_index(op.f("ix_release_span_low"), table_name="release", schema="ledger")
-    op.drop_index(op.f("ix_release_party_at"), table_name="release", schema="ledger")
-    op.drop_table("release", schema="ledger")
-    op.drop_table("grant_view", schema="ledger")
     op.drop_index(op.f("ix_entry_scope_slot_type_added"), table_name="entry")
     op.drop_index(op.f("ix_entry_scope_slot_added"), table_name="entry")
     op.drop_index(op.f("ix_entry_object"), table_name="entry")
@@ -359,3 +368,10 @@ def _drop_tables() -> None:
     op.drop_table("cursor")
     op.drop_table("collection")
     op.drop_table("circle")
+
+
+def _drop_ledger() -> None:
+    op.drop_index(op.f("ix_release_span_low"), table_name="release", schema="ledger")
+    op.drop_index(op.f("ix_release_party_at"), table_name="release", schema="ledger")
+    op.drop_table("release", schema="ledger")
+    op.drop_table("grant_view", schema="ledger")
