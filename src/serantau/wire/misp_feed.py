@@ -50,32 +50,110 @@ def write(folder: Path, given: Iterable[Mapping[str, Any]]) -> list[str]:
     """Make `folder` a feed of exactly these events; give their uuids.
 
     Whoever can read the folder has them all: they must be made of what desk/share
-    released to that party. Events of an earlier writing that are not given any more are
-    removed. Files appear whole, the manifest last, so that a reader meanwhile finds
-    nothing half made.
+    released to that party.
 
     Raises:
         BadInput: an event without a uuid, a time or a creator.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest: dict[str, dict[str, Any]] = {}
-    hashes: list[str] = []
-    for index, one in enumerate(given):
-        event = one.get("Event", one)
+    feed = Writing(folder)
+    for one in given:
+        feed.add(one)
+    return feed.finish()
+
+
+class Writing:
+    """A feed's folder, made to hold exactly the events that are added or kept.
+
+    Files appear whole, the manifest last, so that a reader meanwhile finds nothing half
+    made; then events of an earlier writing that are not given any more are removed. A
+    file that would not change is left alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Begin; nothing that is there changes yet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._before = _lines_of(folder / MANIFEST)
+        self._manifest: dict[str, dict[str, Any]] = {}
+        self._hashes: list[bytes] = []
+
+    def add(self, given: Mapping[str, Any]) -> tuple[str, str]:
+        """Put an event in; give its uuid and the digest of its file.
+
+        A reader asks for an event again only when its time is a later one. So an event
+        that changed and is no younger, as when an object was taken out, gets the next
+        second.
+
+        Raises:
+            BadInput: an event without a uuid, a time or a creator, or a second one.
+        """
+        index = len(self._manifest)
+        event = given.get("Event", given)
         uuid, line = _line(event, index)
-        if uuid in manifest:
+        if uuid in self._manifest:
             raise BadInput(f"Event {index} has the uuid of another: {uuid}.")
-        manifest[uuid] = line
-        hashes.extend(f"{each},{uuid}\n" for each in _hashes(event))
         body = {key: event[key] for key in _IN_EVENT if key in event}
         body = {**body, "uuid": uuid, "Orgc": line["Orgc"]}
-        _put(folder / f"{uuid}.json", orjson.dumps({"Event": body}))
-    _put(folder / HASHES, "".join(hashes).encode())
-    _put(folder / MANIFEST, orjson.dumps(manifest))
-    for path in folder.glob("*.json"):
-        if read_uuid(path.stem) and path.stem not in manifest:
-            path.unlink()
-    return list(manifest)
+        path = self._folder / f"{uuid}.json"
+        before = self._before.get(uuid, 0)
+        content = _file(body)
+        if line["timestamp"] <= before and path.is_file():
+            line["timestamp"] = before
+            content = _file({**body, "timestamp": str(before)})
+            if path.read_bytes() != content:
+                line["timestamp"] = before + 1
+                content = _file({**body, "timestamp": str(before + 1)})
+        _put(path, content)
+        self._list(uuid, line, event)
+        return uuid, _digest(content)
+
+    def keep(self, uuid: str, digest: str) -> bool:
+        """Leave an event as an earlier writing left it; False when it is not so."""
+        path = self._folder / f"{uuid}.json"
+        held = path.read_bytes() if path.is_file() else b""
+        known = uuid in self._before and uuid not in self._manifest
+        if not known or _digest(held) != digest:
+            return False
+        event = orjson.loads(held)["Event"]
+        _, line = _line(event, len(self._manifest))
+        self._list(uuid, line, event)
+        return True
+
+    def _list(self, uuid: str, line: dict[str, Any], event: Mapping[str, Any]) -> None:
+        self._manifest[uuid] = line
+        own = uuid.encode()
+        self._hashes.append(b"".join(b"%b,%b\n" % (x, own) for x in _hashes(event)))
+
+    def finish(self) -> list[str]:
+        """Write hashes and manifest, remove what is given no more; give the uuids."""
+        _put(self._folder / HASHES, b"".join(self._hashes))
+        _put(self._folder / MANIFEST, orjson.dumps(self._manifest))
+        for path in self._folder.glob("*.json"):
+            if read_uuid(path.stem) and path.stem not in self._manifest:
+                path.unlink()
+        return list(self._manifest)
+
+
+def _lines_of(path: Path) -> dict[str, int]:
+    """Give the time of each event in a manifest of ours; nothing when there is none."""
+    try:
+        held = orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return {}
+    lines = held.items() if isinstance(held, dict) else ()
+    return {
+        uuid: read_seconds(line.get("timestamp")) or 0
+        for uuid, line in lines
+        if isinstance(line, dict)
+    }
+
+
+def _file(body: dict[str, Any]) -> bytes:
+    return orjson.dumps({"Event": body})
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _line(event: Any, index: int) -> tuple[str, dict[str, Any]]:
@@ -98,7 +176,7 @@ def _line(event: Any, index: int) -> tuple[str, dict[str, Any]]:
     return uuid, line
 
 
-def _hashes(event: Mapping[str, Any]) -> Iterator[str]:
+def _hashes(event: Mapping[str, Any]) -> Iterator[bytes]:
     attributes = list(event.get("Attribute", ()))
     for one in event.get("Object", ()):
         attributes.extend(one.get("Attribute", ()))
@@ -107,10 +185,13 @@ def _hashes(event: Mapping[str, Any]) -> Iterator[str]:
         split = "|" in kind or kind == "malware-sample"
         for piece in value.split("|") if split else [value]:
             # The feed format asks for MD5; nothing is proved by it.
-            yield hashlib.md5(piece.encode(), usedforsecurity=False).hexdigest()
+            digest = hashlib.md5(piece.encode(), usedforsecurity=False)
+            yield digest.hexdigest().encode()
 
 
 def _put(path: Path, content: bytes) -> None:
+    if path.is_file() and path.read_bytes() == content:
+        return
     fresh = path.with_name(f".{path.name}.new")
     with fresh.open("wb") as stream:
         stream.write(content)

@@ -76,6 +76,7 @@ def to_misp_event(
     organisation: str,
     organisation_uuid: str,
     info: str = "",
+    uuid: str = "",
     known: Mapping[str, Marking] | None = None,
     handled_as: Tlp = Tlp.AMBER_STRICT,
 ) -> Sent:
@@ -91,6 +92,8 @@ def to_misp_event(
             among the objects made them all.
         organisation_uuid: its uuid, that of the team's identity.
         info: the event's one line of description; else the name of its report.
+        uuid: the event's, when there is not exactly one report that gives it its own;
+            else it is made of the objects' ids.
         known: the markings that the node holds, by id; those of OASIS are implied.
         handled_as: the node's handling of objects that have no TLP marking.
 
@@ -100,9 +103,36 @@ def to_misp_event(
     held = [_read(one, index) for index, one in enumerate(objects)]
     if not held:
         raise BadInput("There is no object to make a MISP event of.")
-    return _Sending(held, organisation, organisation_uuid, info, known or {}).run(
+    return _Sending(held, organisation, organisation_uuid, info, uuid, known or {}).run(
         handled_as
     )
+
+
+def level_of(
+    one: Mapping[str, Any],
+    known: Mapping[str, Marking],
+    handled_as: Tlp = Tlp.AMBER_STRICT,
+) -> Tlp:
+    """Give the TLP level of the tag under which an object goes into an event."""
+    if one["type"] in _IMPLIED:
+        return Tlp.CLEAR
+    refs = _refs_of(one)
+    markings = [look_up(ref, known) for ref in refs]
+    bare = not any(marking.tlp is not None for marking in markings)
+    held = MarkingSet(refs=refs, handled_as=handled_as if bare else None)
+    level = tlp_of(held, known)
+    if any(marking.kind == "audience" for marking in markings):
+        # MISP has no tag for named parties: it goes no further than the receiver.
+        level = max(level, Tlp.AMBER_STRICT)
+    return level
+
+
+def _refs_of(one: Mapping[str, Any]) -> tuple[str, ...]:
+    granular = one.get("granular_markings")
+    parts = granular if isinstance(granular, list) else []
+    # A part's marking holds for the whole here: MISP has tags, not selectors.
+    inner = [part["marking_ref"] for part in parts if part.get("marking_ref")]
+    return (*one.get("object_marking_refs", ()), *inner)
 
 
 def _read(one: bytes | Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -129,6 +159,7 @@ class _Sending:
         organisation: str,
         organisation_uuid: str,
         info: str,
+        uuid: str,
         known: Mapping[str, Marking],
     ) -> None:
         self.held = held
@@ -161,7 +192,8 @@ class _Sending:
         if self.report:
             self.uuid = uuid_of(self.report["id"])
         else:
-            self.uuid = derived_uuid("out", *sorted(one["id"] for one in held))
+            ids = sorted(one["id"] for one in held)
+            self.uuid = uuid or derived_uuid("out", *ids)
         self.creator = self._only_creator()
         if self.creator:
             uuid = uuid_of(self.creator["id"])
@@ -433,32 +465,11 @@ class _Sending:
                 rest = [tag for tag in part.get("Tag", ()) if _is_free(tag["name"])]
                 part["Tag"] = [*({"name": name} for name in names), *rest]
 
-    @functools.cached_property
-    def _refs(self) -> dict[str, tuple[str, ...]]:
-        refs = {}
-        for one in self.held:
-            granular = one.get("granular_markings")
-            parts = granular if isinstance(granular, list) else []
-            # A part's marking holds for the whole here: MISP has tags, not selectors.
-            inner = [p["marking_ref"] for p in parts if p.get("marking_ref")]
-            refs[one["id"]] = (*one.get("object_marking_refs", ()), *inner)
-        return refs
-
     def _level(self, one: dict[str, Any], handled_as: Tlp) -> Tlp:
-        if one["type"] in _IMPLIED:
-            return Tlp.CLEAR
-        refs = self._refs[one["id"]]
-        markings = [look_up(ref, self.known) for ref in refs]
-        bare = not any(marking.tlp is not None for marking in markings)
-        held = MarkingSet(refs=refs, handled_as=handled_as if bare else None)
-        level = tlp_of(held, self.known)
-        if any(marking.kind == "audience" for marking in markings):
-            # MISP has no tag for named parties: it goes no further than the receiver.
-            level = max(level, Tlp.AMBER_STRICT)
-        return level
+        return level_of(one, self.known, handled_as)
 
     def _paps(self, one: dict[str, Any]) -> Iterator[str]:
-        for ref in self._refs[one["id"]]:
+        for ref in _refs_of(one):
             marking = look_up(ref, self.known)
             if marking.pap is not None:
                 yield marking.pap.label
@@ -512,7 +523,7 @@ class _Sending:
         return frozenset(ref for one in self.held for ref in references(one))
 
     def _has_audience(self, one: dict[str, Any]) -> bool:
-        kinds = {look_up(ref, self.known).kind for ref in self._refs[one["id"]]}
+        kinds = {look_up(ref, self.known).kind for ref in _refs_of(one)}
         return one["type"] not in _IMPLIED and bool(kinds & {"audience", "unknown"})
 
 
