@@ -41,9 +41,8 @@ def doctor(
             ]
         )
     else:
-        say(
-            f"{counts['OK']} well, {counts['WARN']} to look at, {counts['FAIL']} broken."
-        )
+        well, doubtful, broken = (counts[level] for level in _STYLES)
+        say(f"{well} well, {doubtful} to look at, {broken} broken.")
     if counts["FAIL"]:
         raise typer.Exit(1)
 

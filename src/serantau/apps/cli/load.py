@@ -224,9 +224,7 @@ def _print_losses(losses: list[str]) -> None:
     if not losses:
         return
     say()
-    say(
-        f"{len(losses):,} parts of MISP events are not as they were there; "
-        "--json lists all:"
-    )
+    several = "part is" if len(losses) == 1 else "parts are"
+    say(f"{len(losses):,} {several} not as in the MISP events; --json lists all:")
     for loss in losses[:5]:
         say(f"  {loss}")

@@ -10,11 +10,11 @@ from serantau.apps.cli.door import opened
 from serantau.apps.cli.output import (
     Column,
     Json,
+    brief,
     clean,
     console,
     document,
     say,
-    shorten,
     stamp,
     table,
     when,
@@ -120,7 +120,7 @@ def _print(told: Dossier) -> None:
                 + ("" if one.found.superseded else " (newest)"),
                 "added": when(one.found.added),
                 "source": one.found.source,
-                "marking": shorten(one.marking),
+                "marking": brief(one.marking),
                 "went": len(one.released),
             }
             for one in told.versions
@@ -237,7 +237,7 @@ def search(
     if as_json:
         document(rows)
         return
-    shown = [{**row, "marking": shorten(row["marking"], 40)} for row in rows]
+    shown = [{**row, "marking": brief(row["marking"], 40)} for row in rows]
     table(columns, shown, empty="Nothing here holds that.")
     if len(found) > limit:
         say(f"There is more; the newest {limit} are shown. --limit shows more.")

@@ -49,6 +49,13 @@ def shorten(text: str, width: int = 60) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
+def brief(marking: str, width: int = 60) -> str:
+    """Give a marking in words as a column of a table has room for it."""
+    return shorten(
+        marking.replace("no TLP marking, handled here as", "unmarked:"), width
+    )
+
+
 def console(*, error: bool = False) -> Console:
     """Give the console that prints to standard output, or to standard error."""
     # Streams may be exchanged between commands of one process, as tests do.

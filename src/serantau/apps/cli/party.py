@@ -13,8 +13,8 @@ from serantau.apps.cli.output import (
     Column,
     Json,
     answer,
+    brief,
     say,
-    shorten,
     stamp,
     table,
     when,
@@ -198,7 +198,7 @@ def _tell(node: Node, name: str, changes: list[Change], dry_run: bool) -> None:
     rows: list[dict[str, Any]] = [
         {
             "objects": each.objects,
-            "marking": shorten(in_words(sets[each.marking_set], known)),
+            "marking": brief(in_words(sets[each.marking_set], known)),
             "now": "released" if each.after and each.after.released else "withheld",
             "rule": each.after.rule if each.after else "",
         }

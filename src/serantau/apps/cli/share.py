@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serantau.apps.cli.door import opened
-from serantau.apps.cli.output import Column, Json, document, say, shorten, table
+from serantau.apps.cli.output import Column, Json, brief, document, say, table
 
 if TYPE_CHECKING:
     from serantau.desk.share import Preview, Row
@@ -133,7 +133,7 @@ def _show(each: Preview) -> None:
         {
             "what": "released" if row.released else "withheld",
             "count": row.count,
-            "marking": shorten(row.marking),
+            "marking": brief(row.marking),
             "rule": row.rule,
             "why": row.got
             if row.released
@@ -184,7 +184,7 @@ def _show_difference(one: Preview, other: Preview, as_json: bool) -> None:
     rows = [
         {
             "count": row.count,
-            "marking": shorten(row.marking),
+            "marking": brief(row.marking),
             "one": _word(row),
             "other": _word(twin),
             "samples": "\n".join(row.samples),

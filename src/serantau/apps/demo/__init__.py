@@ -1,0 +1,1 @@
+"""A region on one machine: five real nodes that share data, and a proof of it."""

@@ -1,0 +1,188 @@
+"""`python -m serantau.apps.demo`: show a region sharing, and prove what was shared."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serantau.apps.cli.output import complain, console, say
+from serantau.apps.demo import stage
+from serantau.apps.demo.proof import prove
+from serantau.apps.demo.region import Region
+from serantau.apps.demo.watch import Watch
+from serantau.desk.gather import Gathering, Input, Sheet, kind_of
+from serantau.errors import BadInput, ProofFailed, SerantauError
+
+SENDERS = ("th", "id")
+# Examples say by themselves what may be done with them; what people bring may not.
+HANDLED_AS = "TLP:GREEN"
+_EXAMPLES = Path(__file__).parents[4] / "examples"
+_LOOK_SECONDS = 0.25
+# No arrival anywhere for so long, and still not all there: it will not come any more.
+_STILL_SECONDS = 30.0
+_HEAD = 1 << 20
+
+
+def main(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Load the STIX and MISP files in here, not the examples."),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the proof is made; 0 if it held.")
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Keep the nodes in here, instead of a temporary folder."),
+    ] = None,
+) -> None:
+    """Start five nodes on this machine, share data, and prove who has it."""
+    try:
+        sys.exit(run(data, once=once, folder=folder))
+    except SerantauError as fault:
+        complain(fault.message, fault.mend)
+        sys.exit(fault.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def run(data: Path | None, *, once: bool, folder: Path | None) -> int:
+    """Run the demo; gives the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    loads, handle_as, left = _loads(data)
+    home = folder or Path(tempfile.mkdtemp(prefix="serantau-demo-"))
+    home.mkdir(parents=True, exist_ok=True)
+    region = Region(home)
+    try:
+        with region:
+            stage.open_with(region, data or _EXAMPLES, handle_as, left)
+            region.found()
+            region.start()
+            say("All five answer. Loading; what may travel is on its way at once.")
+            watch = Watch(region, SENDERS)
+            _share(region, watch, loads, handle_as)
+            proof = prove(region, SENDERS)
+            stage.show_proof(proof)
+            if once:
+                return 0 if proof.holds else ProofFailed.exit_code
+            stage.show_ways_in(region)
+            _stay(region)
+            return 0 if proof.holds else ProofFailed.exit_code
+    finally:
+        if folder is None:
+            region.remove()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _loads(data: Path | None) -> tuple[dict[str, list[Input]], str, int]:
+    """Say which files each sender loads, how unmarked ones are handled, what is left.
+
+    Raises:
+        BadInput: there is nothing to load.
+    """
+    if data is None:
+        return (
+            {name: Gathering.inputs([_EXAMPLES / name]) for name in SENDERS},
+            "",
+            0,
+        )
+    found = Gathering.inputs([data])
+    chosen = [one for one in found if one.path is not None and _wanted(one.path)]
+    if not chosen:
+        raise BadInput(
+            f"{data} holds neither STIX nor MISP events.",
+            mend="Looked for are .json, .stix2, .ndjson and these with .gz.",
+        )
+    # The largest first, each to whom has less: both have something to give.
+    loads: dict[str, list[Input]] = {name: [] for name in SENDERS}
+    for one in sorted(chosen, key=lambda one: -one.size):
+        least = min(loads.values(), key=lambda held: sum(each.size for each in held))
+        least.append(one)
+    return loads, HANDLED_AS, len(found) - len(chosen)
+
+
+def _wanted(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return kind_of(stream.read(_HEAD)) != "other"
+    except OSError:
+        return False
+
+
+def _share(
+    region: Region, watch: Watch, loads: dict[str, list[Input]], handle_as: str
+) -> None:
+    """Load, and show what travels until all has arrived or nothing moves any more."""
+    sheets: dict[str, list[Sheet]] = {name: [] for name in loads}
+    over = threading.Event()
+
+    def load(name: str) -> None:
+        gathering = Gathering(region[name].opened)
+        for one in loads[name]:
+            if over.is_set():
+                return
+            sheets[name].append(gathering.take(one, handle_as=handle_as))
+
+    with ThreadPoolExecutor(len(loads)) as loaders:
+        try:
+            tasks = [loaders.submit(load, name) for name in loads]
+            _follow(region, watch, sheets, tasks)
+        finally:
+            over.set()
+    stage.show_loaded(sheets)
+
+
+def _follow(
+    region: Region,
+    watch: Watch,
+    sheets: dict[str, list[Sheet]],
+    tasks: Sequence[Future[None]],
+) -> None:
+    with stage.live(console()) as show:
+        moved, before, settled = time.monotonic(), -1, 0
+        while True:
+            streams = watch.look()
+            totals = watch.totals()
+            done = all(task.done() for task in tasks)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            show(streams, totals, sheets, done)
+            dead = region.dead()
+            if dead:
+                raise ProofFailed(f"The node {dead[0]} ended by itself.")
+            now, held = time.monotonic(), sum(totals.values())
+            if held != before:
+                moved, before = now, held
+            # What is relayed comes after what is released directly: look once more.
+            complete = done and all(stream.complete for stream in streams)
+            settled = settled + 1 if complete and now - moved > 1.0 else 0
+            if settled >= 2 or (done and now - moved > _STILL_SECONDS):
+                return
+            time.sleep(_LOOK_SECONDS)
+
+
+def _stay(region: Region) -> None:
+    """Stay up until Ctrl-C or SIGTERM, or until a node ends."""
+    try:
+        while not region.dead():
+            time.sleep(0.5)
+        say(f"The node {region.dead()[0]} ended by itself; ending the others.")
+    except KeyboardInterrupt:
+        say("Ending the nodes.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
