@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import multiprocessing.connection
 import os
 import re
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -148,8 +150,17 @@ def _begin(limits: LimitsSection) -> None:
     """Start a reader process: it has a reader and nothing else of the node."""
     global _reader  # noqa: PLW0603 - a process of its own, which does this one thing
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()
     _reader = reader_of(limits)
+
+
+def _end_with_parent() -> None:
+    """End when the process that wants the work is gone: killed, it tells nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _read_beside(pieces: list[Piece], origin: str, derive_as: str) -> _Sent:
