@@ -29,7 +29,7 @@ STDIN: Final = "-"
 _HEAD: Final = 1 << 20
 _MISP_BYTES: Final = 256_000_000
 _TOKEN: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"|[{}\[\]]', re.DOTALL)
-_COLON: Final = re.compile(rb"[ \t\r\n]*+:")
+_COLON: Final = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(.)")
 _GZIP: Final = b"\x1f\x8b"
 
 Kind = Literal["stix", "misp", "other"]
@@ -195,17 +195,18 @@ def kind_of(head: bytes) -> Kind:
     if sniffed == "misp":
         return "misp"
     names = _top_names(text)
-    if names is None or names & {b"type", b"objects", b"spec_version"}:
+    if names is None or b"spec_version" in names or {b"type", b"id"} <= names.keys():
         return "stix"
-    return "other"
+    # A bundle's objects are a list; formats of maps have an object of that name.
+    return "stix" if names.get(b"objects") == b"[" else "other"
 
 
-def _top_names(text: bytes) -> set[bytes] | None:
-    """Give the names of the first object's members; None when it has no whole one.
+def _top_names(text: bytes) -> dict[bytes, bytes] | None:
+    """Give the names of the first object's members, and how their values begin.
 
-    A list's first object counts. None too when the text ends before the object does.
+    A list's first object counts. None when there is none, or a small text ends early.
     """
-    found: set[bytes] = set()
+    found: dict[bytes, bytes] = {}
     depth = 0
     inside = text.lstrip(b"\xef\xbb\xbf \t\r\n")
     if inside[:1] not in {b"{", b"["}:
@@ -218,10 +219,8 @@ def _top_names(text: bytes) -> set[bytes] | None:
             depth -= 1
             if depth < top:
                 return found
-        elif (
-            depth == top and inside[token.end() : token.end() + 8].lstrip()[:1] == b":"
-        ):
-            found.add(token[1])
+        elif depth == top and (value := _COLON.match(inside, token.end())):
+            found[token[1]] = value[1]
     # A large object is cut off in the middle: what stood first must decide. A small one
     # ends early, which the reader of STIX says.
     return found or None if len(text) >= _HEAD // 16 else None

@@ -206,14 +206,12 @@ def show_proof(proof: Proof) -> None:
         ],
     )
     say(
-        f"{proof.given:,} objects that came from a peer stand in that peer's release log,"
+        f"{proof.given:,} objects that came from a peer stand in that peer's release "
+        "log, each under a verdict that released it."
     )
-    say("each under a verdict that released it.")
     if proof.holds:
-        say(
-            "The proof held: all that was released is there, nothing withheld is.",
-            "green",
-        )
+        held = "The proof held: all that was released is there, nothing withheld is."
+        say(held, "bold green")
         return
     say("The proof did NOT hold:", "bold red")
     for fault in proof.all_faults:
