@@ -1,5 +1,6 @@
 """A store with parties, and objects made by hand."""
 
+import multiprocessing
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ AMBER = "marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421"
 RED = "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1"
 CLEAR = "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487"
 DAY = "2026-03-{day:02}T00:00:00.000Z"
+
+# Real processes, and quick ones: what they import is imported once, before they fork.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["stores", "pytest", "hypothesis"])
 
 READER = Reader(
     Limits(

@@ -79,7 +79,7 @@ def _make_ledger() -> None:
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("way", sa.Text(), nullable=False),
         sa.Column("collection", sa.Integer(), nullable=False),
-        sa.Column("grant_view", sa.Integer(), nullable=False),
+        sa.Column("grant_view", sa.BigInteger(), nullable=False),
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("span", sa.SmallInteger(), nullable=False),
