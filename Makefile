@@ -65,7 +65,7 @@ fuzz: $(VENV)/.dev-stamp ## Feed the parsers made-up hostile input, for long
 .PHONY: crash
 crash: $(VENV)/.dev-stamp ## Kill load and sync a thousand times: nothing lost, nothing twice
 	@$(PY) -m compileall -q src
-	SERANTAU_KILL_RUNS=1000 $(PY) -m pytest -m kill $(ARGS)
+	SERANTAU_KILLS=500 $(PY) -m pytest -m kill $(ARGS)
 
 .PHONY: docs
 docs: $(VENV)/.docs-stamp ## Build the documentation into site/
