@@ -28,8 +28,9 @@ _strings_or_blanks: Final = re.compile(rb"(%b)|[ \t\n\r]++" % _STRING, re.DOTALL
 _brackets: Final = re.compile(rb"[\[\]{}]")
 _no_number: Final = re.compile(rb"(?<![\w\"])[+-]?(?:NaN|Infinity)\b")
 _BLANKS: Final = b" \t\n\r"
-# The reader of the JSON library goes no deeper, whatever the configuration allows.
-DEEPEST: Final = 1000
+# Whatever the configuration allows: what reads an object recurses once a level, and
+# Python stops at a thousand.
+DEEPEST: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,9 @@ def read_json(raw: bytes, limits: Limits) -> tuple[Any, bytes]:
         raise over("object_bytes", len(raw), limits.object_bytes, "bytes")
     if raw[:1] != b"{":
         check_encoding(raw)
-    # Each bracket opens one level and each comma adds one member, at most.
+    # A level needs a bracket, and a member a byte: most texts are within by that.
     opened = raw.count(b"{") + raw.count(b"[")
-    if opened > limits.object_depth or (opened + raw.count(b",") > limits.object_items):
+    if opened > min(limits.object_depth, DEEPEST) or len(raw) > limits.object_items:
         _measure(raw, limits)
     try:
         data = orjson.loads(raw)
@@ -148,12 +149,10 @@ def _compact(raw: bytes) -> bytes:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
-    names = {name for name, _ in pairs}
-    if len(names) == len(pairs):
-        return
-    for name, _ in pairs:
-        if name not in names:
-            raise Refused(
-                "duplicate-name", "", f"property {shown(name)} twice", "each name once"
-            )
-        names.remove(name)
+    """Refuse an object that holds a name twice."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(
+            "duplicate-name", "", f"property {shown(twice)} twice", "each name once"
+        )

@@ -192,7 +192,7 @@ class Reader:
                 "pattern",
                 "/pattern",
                 f"{near} at character {error.position + 1}",
-                error.message,
+                error.message.removeprefix("expected "),
             ) from None
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,9 +26,24 @@ import msgspec
 from serantau.errors import BadInput
 from serantau.rules.jsontext import Limits, check_encoding, over
 from serantau.rules.refusal import Refused, shown
+from serantau.wire.scan import BLANK, Scan, State, alone, blank, end_of, member
+from serantau.wire.window import HEAD, WINDOW, Window, unpacked
 
-WINDOW: Final = 1 << 20
-_GZIP: Final = b"\x1f\x8b"
+# Where to go on after a broken object: what looks like the start of another one, at the
+# end of something. Objects nested in objects come after a colon.
+_restart: Final = re.compile(
+    rb'[][{},\n][ \t\r\n]*+(?=\{[ \t\r\n]*+"(?:type|id|spec_version)"[ \t\r\n]*+:)'
+)
+# Enough for the brackets, blanks and the name that `_restart` looks for.
+_RESTART_REACH: Final = 256
+_is_bundle: Final = re.compile(rb'\{[^][{}]*"type"[ \t\r\n]*:[ \t\r\n]*"bundle"').match
+# The expression for objects looks no farther: what is larger is scanned. So a bracket
+# that is missing costs little, wherever the next one stands.
+_REACH: Final = 1 << 15
+_first: Final = re.compile(rb"(?:\xef\xbb\xbf)?%b([{\[])" % BLANK)
+_skim: Final = re.compile(
+    rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(%b:)?|[{}\[\]]' % BLANK, re.DOTALL
+)
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -78,7 +92,7 @@ def iter_objects(
     A file that ends too early ends with a finding ("truncated"), after all objects that
     are whole.
     """
-    return _Cutter(_Window(_unpacked(stream, file_bytes)), limits).pieces()
+    return _Cutter(Window(unpacked(stream, file_bytes)), limits).pieces()
 
 
 Sniffed = Literal["stix", "misp", "ndjson", "list"]
@@ -91,7 +105,7 @@ def sniff(stream: BinaryIO) -> tuple[Sniffed, bytes]:
     list of events; "list" any other list; "ndjson" several values one after the other;
     "stix" all else, also what cannot be read: the reader has the better words for it.
     """
-    window = _Window(_unpacked(stream, WINDOW))
+    window = Window(unpacked(stream, WINDOW))
     while not window.final and len(window.text) < WINDOW // 16:
         window.more(0)
     text = window.text
@@ -108,7 +122,7 @@ def _sniffed(text: bytes) -> Sniffed:
         return "misp" if is_event else "list"
     if _is_misp(text, start.start(1)):
         return "misp"
-    scan = _Scan()
+    scan = Scan()
     state, end = scan.feed(text, start.start(1), final=False)
     rest = _first.match(text, end) if state == "done" else None
     return "ndjson" if rest is not None and rest[1] == b"{" else "stix"
@@ -124,254 +138,33 @@ def _is_misp(text: bytes, at: int) -> bool:
             depth -= 1
             if not depth:
                 return False
-        elif depth == 1 and token[1] in {b"Event", b"response"}:
+        elif depth == 1 and token[2] and token[1] in {b"Event", b"response"}:
             return True
     return False
-
-
-# --- The bytes -----------------------------------------------------------------------
-
-
-class _Cut(Exception):
-    """The stream cannot be read on; carries the finding to end with."""
-
-    def __init__(self, fault: Refused) -> None:
-        self.fault = fault
-        super().__init__(str(fault))
-
-
-def _unpacked(stream: BinaryIO, file_bytes: int) -> Iterator[bytes]:
-    """Give the stream in chunks, unpacked if it is gzip, up to `file_bytes`."""
-    total = 0
-    for chunk in _chunks(stream):
-        total += len(chunk)
-        if total > file_bytes:
-            kept = len(chunk) - (total - file_bytes)
-            yield chunk[:kept]
-            raise _Cut(over("file_bytes", total, file_bytes, "bytes or more"))
-        yield chunk
-
-
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    head = stream.read(WINDOW)
-    if not head.startswith(_GZIP):
-        while head:
-            yield head
-            head = stream.read(WINDOW)
-        return
-    packed, unpacker = head, zlib.decompressobj(wbits=31)
-    while packed:
-        try:
-            chunk = unpacker.decompress(packed, WINDOW)
-        except zlib.error as error:
-            raise _Cut(
-                Refused(
-                    "gzip", "", f"damaged gzip ({error})", "the file as it was sent"
-                )
-            ) from error
-        if chunk:
-            yield chunk
-        if unpacker.eof:
-            # RFC 1952 §2.2: members may follow each other. Tools pad with zeros.
-            packed = unpacker.unused_data or stream.read(WINDOW)
-            packed = packed.lstrip(b"\0")
-            if packed:
-                unpacker = zlib.decompressobj(wbits=31)
-        else:
-            packed = unpacker.unconsumed_tail or stream.read(WINDOW)
-    if not unpacker.eof:
-        raise _Cut(
-            Refused("truncated", "", "a gzip file that ends early", "the whole file")
-        )
-
-
-class _Window:
-    """The part of the file that is in memory, and where in the file it is."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self.text = b""
-        self.base = 0
-        self.final = False
-        self.fault: Refused | None = None
-        self._lines = 1
-        self._counted = 0
-
-    def more(self, keep: int) -> bool:
-        """Read on, forgetting what stands before `keep`; False at the end."""
-        try:
-            chunk = next(self._chunks, b"")
-        except _Cut as cut:
-            self.fault, chunk = cut.fault, b""
-        if not chunk:
-            self.final = True
-            return False
-        if keep:
-            self.line(keep)
-            self._counted -= keep
-            self.base += keep
-            self.text = self.text[keep:]
-        self.text += chunk
-        return True
-
-    def line(self, at: int) -> int:
-        """Give the line of a place; places are asked in rising order."""
-        if at > self._counted:
-            self._lines += self.text.count(b"\n", self._counted, at)
-            self._counted = at
-        return self._lines
-
-
-# --- The grammar ---------------------------------------------------------------------
-
-_STRING: Final = rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"'
-_NESTING: Final = 12
-
-
-def _balanced() -> bytes:
-    """Write the expression for an object whose brackets and strings are whole."""
-    plain = rb'[^][{}"]*+'
-    nested = rb"[{[]%b(?:%b%b)*+[]}]" % (plain, _STRING, plain)
-    for _ in range(_NESTING - 2):
-        nested = rb"[{[]%b(?:(?:%b|%b)%b)*+[]}]" % (plain, _STRING, nested, plain)
-    # Only the outermost brackets are told apart: that a list ends in `}` somewhere
-    # inside is found by who reads the object.
-    return rb"\{%b(?:(?:%b|%b)%b)*+\}" % (plain, _STRING, nested, plain)
-
-
-_BLANK: Final = rb"[ \t\r\n]*+"
-_member: Final = re.compile(rb"%b(%b)%b([],])" % (_BLANK, _balanced(), _BLANK))
-_alone: Final = re.compile(rb"%b(%b)" % (_BLANK, _balanced()))
-_blank: Final = re.compile(_BLANK)
-_first: Final = re.compile(rb"(?:\xef\xbb\xbf)?%b([{\[])" % _BLANK)
-_skim: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"|[{}\[\]]', re.DOTALL)
-_in_string: Final = re.compile(
-    rb'[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+'
-)
-_literal: Final = re.compile(rb"[-+.0-9A-Za-z]+")
-# Where to go on after a broken object: what looks like the start of another one, at the
-# end of something. Objects nested in objects come after a colon.
-_restart: Final = re.compile(
-    rb'[][{},\n][ \t\r\n]*+(?=\{[ \t\r\n]*+"(?:type|id|spec_version)"[ \t\r\n]*+:)'
-)
-# Enough for the brackets, blanks and the name that `_restart` looks for.
-_RESTART_REACH: Final = 256
-_is_bundle: Final = re.compile(rb'\{[^][{}]*"type"[ \t\r\n]*:[ \t\r\n]*"bundle"').match
-# The expression for objects looks no farther: what is larger is scanned. So a bracket
-# that is missing costs little, wherever the next one stands.
-_REACH: Final = 1 << 15
-
-_State = Literal["done", "more", "broken"]
-
-
-def _end(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:
-    """Give the place up to which a pattern that may be empty matches."""
-    found = pattern.match(text, at)
-    return found.end() if found else at
-
-
-class _Scan:
-    """Goes through one JSON value, however deep, as its text comes in."""
-
-    def __init__(self) -> None:
-        self._open = bytearray()
-        self._expect = "value"
-        self._inside = False
-
-    def feed(self, text: bytes, at: int, *, final: bool) -> tuple[_State, int]:
-        """Go on at `at`. Gives the state, and the place up to which it holds.
-
-        "done": the value ends there. "more": the text ends there. "broken": what stands
-        there is not JSON.
-        """
-        size = len(text)
-        while True:
-            if self._inside:
-                at = _end(_in_string, text, at)
-                if at >= size or (text[at] == 0x5C and at + 1 >= size):
-                    return "more", at
-                if text[at] != 0x22:
-                    return "broken", at
-                self._inside = False
-                at += 1
-                self._ended()
-                if self._expect == "end":
-                    return "done", at
-            at = _end(_blank, text, at)
-            if at >= size:
-                return "more", at
-            found = self._token(text, at, final)
-            if not isinstance(found, int):
-                return found, at
-            at = found
-            if self._expect == "end":
-                return "done", at
-
-    def _ended(self) -> None:
-        """Move on after a string, name or other value."""
-        if self._expect in {"name", "name or end"}:
-            self._expect = "colon"
-        else:
-            self._expect = "comma" if self._open else "end"
-
-    def _token(self, text: bytes, at: int, final: bool) -> int | _State:
-        """Take one token. Gives the place after it, or why there is none."""
-        mark, expect = text[at : at + 1], self._expect
-        if mark == b'"':
-            if expect in {"value", "value or end", "name", "name or end"}:
-                self._inside = True
-                return at + 1
-        elif mark in b"{[":
-            if expect in {"value", "value or end"}:
-                self._open += mark
-                self._expect = "name or end" if mark == b"{" else "value or end"
-                return at + 1
-        elif mark in b"}]":
-            opening = b"{" if mark == b"}" else b"["
-            may_end = expect in {"comma", "name or end", "value or end"}
-            if may_end and self._open[-1:] == opening:
-                self._open.pop()
-                self._expect = "comma" if self._open else "end"
-                return at + 1
-        elif mark == b",":
-            if expect == "comma":
-                self._expect = "name" if self._open[-1:] == b"{" else "value"
-                return at + 1
-        elif mark == b":":
-            if expect == "colon":
-                self._expect = "value"
-                return at + 1
-        elif expect in {"value", "value or end"}:
-            word = _literal.match(text, at)
-            if word is not None:
-                if word.end() == len(text) and not final:
-                    return "more"
-                self._ended()
-                return word.end()
-        return "broken"
-
-
-# --- The cutter ----------------------------------------------------------------------
 
 
 class _Cutter:
     """Walks over the top of a file and cuts out the objects below it.
 
     `_at` is the place in the window that has been read up to, `_start` where the value
-    being scanned begins, or None when nothing has to be held.
+    being scanned begins, or None when nothing has to be held. `_string` is where in the
+    file its last string begins, `_cut` that the end of the file has been told.
     """
 
-    def __init__(self, window: _Window, limits: Limits) -> None:
+    def __init__(self, window: Window, limits: Limits) -> None:
         self._window = window
         self._limits = limits
         self._at = 0
         self._start: int | None = None
         self._ordinal = 0
         self._cut = False
+        self._restarted = False
+        self._string = -1
 
     def pieces(self) -> Iterator[Piece]:
         """Give every object and every finding, in the order of the file."""
-        self._window.more(0)
+        while len(self._window.text) < HEAD and self._window.more(0):
+            pass
         yield from self._values()
         if self._window.fault is not None:
             yield self._finding(self._window.fault)
@@ -387,24 +180,22 @@ class _Cutter:
             return
         if not self._peek() and self._window.fault is None:
             yield self._finding(Refused("json", "", "nothing", "STIX objects"))
-        restarted = False
         while mark := self._peek():
             if mark == b"[":
                 self._at += 1
                 yield from self._members()
             elif mark == b"{":
                 yield from self._objects()
-            elif mark == b"," or (restarted and mark in b"]}"):
+            elif mark == b"," or (self._restarted and mark in b"]}"):
                 # What is left of the brackets around objects that were found again.
                 self._at += 1
             else:
                 yield self._broken()
                 self._go_on()
-                restarted = True
 
     def _members(self) -> Iterator[Piece]:
         """Read the members of a list, up to and with its closing bracket."""
-        match = _member.match
+        match = member.match
         while True:
             text, at = self._window.text, self._at
             while found := match(text, at, at + _REACH):
@@ -427,13 +218,14 @@ class _Cutter:
 
     def _objects(self) -> Iterator[Piece]:
         """Read objects at the top of the file, each one object or what holds others."""
-        match = _alone.match
+        match = alone.match
         text, at = self._window.text, self._at
         while found := match(text, at, at + _REACH):
             raw = found[1]
             if b'"objects"' in raw:
                 break
-            if not _is_bundle(raw):  # one without objects is nothing, and no fault
+            # A bundle without objects is nothing, and no fault.
+            if b'"bundle"' not in raw or not _is_bundle(raw):
                 yield self._piece(found.start(1), raw)
             self._at = at = found.end()
         if self._peek() == b"{":
@@ -469,11 +261,12 @@ class _Cutter:
                 yield from self._told(state, place)
                 return
             before = b'"'
-        if not holds:
+        bare = self._start is not None and _is_bundle(self._window.text, self._start)
+        if not holds and not bare:
             yield from self._told("done", place)
         self._start = None
 
-    def _name(self) -> tuple[bytes, _State]:
+    def _name(self) -> tuple[bytes, State]:
         """Read a name and its colon."""
         held = self._start
         if held is None:
@@ -498,7 +291,7 @@ class _Cutter:
     def _peek(self) -> bytes:
         """Give the next byte that is not blank, reading on as far as it takes."""
         while True:
-            self._at = _end(_blank, self._window.text, self._at)
+            self._at = end_of(blank, self._window.text, self._at)
             if self._at < len(self._window.text):
                 return self._window.text[self._at : self._at + 1]
             if not self._more():
@@ -516,15 +309,17 @@ class _Cutter:
 
     def _hold(self) -> tuple[int, int]:
         """Hold what comes from here on. Gives offset and line of the place."""
-        self._start = self._at
+        self._start, self._string = self._at, -1
         return self._window.base + self._at, self._window.line(self._at)
 
-    def _scan(self) -> _State:
+    def _scan(self) -> State:
         """Go through one value. What grows over the limit is no longer held."""
-        scan = _Scan()
+        scan = Scan()
         while True:
             final = self._window.final
             state, self._at = scan.feed(self._window.text, self._at, final=final)
+            if scan.string >= 0:
+                self._string = self._window.base + scan.string
             start = self._start
             if start is not None and self._at - start > self._limits.object_bytes:
                 self._start = None
@@ -536,7 +331,13 @@ class _Cutter:
         """Move to the next thing that looks like the start of an object."""
         window, text = self._window, self._window.text
         self._start = None
-        self._at = max(len(text[: self._at].rstrip(b" \t\r\n")) - 1, 0)
+        # What is before the place may end what is broken. And where a quote is missing,
+        # the last string has run over the start of the next object.
+        self._at = len(text[: self._at].rstrip(b" \t\r\n")) - 1
+        if self._string >= 0:
+            self._at = min(self._at, self._string - window.base)
+        self._at, self._string = max(self._at, 0), -1
+        self._restarted = True
         while True:
             found = _restart.search(window.text, self._at)
             if found is not None:
@@ -545,6 +346,7 @@ class _Cutter:
             self._at = max(self._at, len(window.text) - _RESTART_REACH)
             if not self._more():
                 self._at = len(window.text)
+                self._cut = True
                 return
 
     # --- Pieces
@@ -560,7 +362,7 @@ class _Cutter:
             self._ordinal, window.base + start, line, None if fault else raw, fault
         )
 
-    def _told(self, state: _State, place: tuple[int, int]) -> Iterator[Piece]:
+    def _told(self, state: State, place: tuple[int, int]) -> Iterator[Piece]:
         """Give what came of a value that was scanned, and go on after it."""
         window, start = self._window, self._start
         if state == "broken":
