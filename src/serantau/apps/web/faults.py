@@ -8,6 +8,8 @@ import orjson
 from litestar import Response
 from litestar.exceptions import HTTPException
 
+from serantau.apps.web.api.door import ROOT
+from serantau.apps.web.api.fault import failed
 from serantau.apps.web.hall import Asking, hall_of
 from serantau.apps.web.logs import logger
 from serantau.errors import SerantauError, TooMany
@@ -41,6 +43,11 @@ def tell(request: Asking, fault: Exception) -> Response[bytes]:
         body = taxii.error(title, text, int(status), request_id)
         return Response(
             body, status_code=status, media_type=taxii.MEDIA_TYPE, headers=headers
+        )
+    if request.scope["path"].startswith(f"{ROOT}/"):
+        told = failed(fault, int(status), request_id)
+        return Response(
+            told, status_code=status, media_type="application/json", headers=headers
         )
     # RFC 9457, for every other door.
     body = orjson.dumps(

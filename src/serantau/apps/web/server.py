@@ -23,7 +23,8 @@ from litestar.datastructures import State
 from litestar.types import HTTPScope, Message, Receive, Send
 
 from serantau.apps import taxii as taxii_door
-from serantau.apps.web import hints, status
+from serantau.apps.web import api, hints, status
+from serantau.apps.web.api.objects import Loads
 from serantau.apps.web.faults import REQUEST_ID, tell
 from serantau.apps.web.hall import Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
@@ -122,8 +123,20 @@ def create_app(node: Node) -> Doors:
 
     return Doors(
         hall,
-        route_handlers=[taxii_door.routes(), hints.routes(), status.routes()],
-        state=State({"hall": hall, "board": board, "counter": status.Counter(hall)}),
+        route_handlers=[
+            taxii_door.routes(),
+            hints.routes(),
+            status.routes(),
+            api.routes(),
+        ],
+        state=State(
+            {
+                "hall": hall,
+                "board": board,
+                "counter": status.Counter(hall),
+                "loads": Loads(),
+            }
+        ),
         lifespan=[lifespan],
         exception_handlers={Exception: tell},
         logging_config=None,
