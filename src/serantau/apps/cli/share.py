@@ -1,4 +1,4 @@
-"""`serantau share preview`: what would leave, to whom, and why not the rest."""
+"""`serantau share`: what would leave, to whom, and why not the rest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serantau.apps.cli.audience import audience
 from serantau.apps.cli.door import opened
 from serantau.apps.cli.output import Column, Json, brief, document, say, table
 
@@ -18,6 +19,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 @app.callback()
 def share() -> None:
     """See what would leave, to whom, and why not the rest."""
+
+
+app.command()(audience)
 
 
 @app.command()
