@@ -206,6 +206,7 @@ def test_a_party_may_not_take_every_place(
 def test_nothing_is_looked_for_while_nobody_listens(
     ended: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hints, "KEEP_ALIVE_SECONDS", 0.2)
     _, address, _ = ended
     looks: list[str] = []
     real = Tx.value

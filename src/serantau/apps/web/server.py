@@ -29,7 +29,7 @@ from serantau.apps.web.faults import REQUEST_ID, tell
 from serantau.apps.web.hall import Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
 from serantau.config import NodeConfig
-from serantau.errors import ConfigError
+from serantau.errors import ConfigError, SerantauError
 from serantau.node import Node
 from serantau.wire.taxii import REALM_HEADER
 
@@ -263,6 +263,7 @@ def serve(config: NodeConfig, role: str = "all", work: Work = _federate) -> None
 
     Raises:
         ConfigError: the node, its address or its certificates cannot be used.
+        SerantauError: the work beside the doors failed.
     """
     if role not in ROLES:
         raise ConfigError(f"role is {role!r}, expected one of {', '.join(ROLES)}")
@@ -314,17 +315,22 @@ async def _serve(web: Web, config: NodeConfig, stop: threading.Event) -> None:
 
 @contextmanager
 def _working(node: Node, stop: threading.Event, work: Work | None) -> Iterator[None]:
-    """Run the background work in a thread; when it fails, the whole process ends."""
+    """Run the background work in a thread; when it fails, the whole process does.
+
+    A supervisor then starts it anew; doors without work only look well.
+    """
     if work is None:
         yield
         return
 
+    faults: list[Exception] = []
+
     def run() -> None:
         try:
             work(node, stop)
-        except Exception:
-            # A supervisor starts the process anew; doors without work only look well.
+        except Exception as fault:
             logger(__name__).exception("background_work_failed")
+            faults.append(fault)
         finally:
             stop.set()
 
@@ -335,9 +341,13 @@ def _working(node: Node, stop: threading.Event, work: Work | None) -> Iterator[N
     finally:
         stop.set()
         thread.join()
+    if faults:
+        raise SerantauError("What runs beside the doors failed.") from faults[0]
 
 
 def _wait_for_signal(stop: threading.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    logger(__name__).info("working")
     stop.wait()
+    logger(__name__).info("stopped")
