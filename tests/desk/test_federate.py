@@ -101,10 +101,20 @@ def test_rubbish_goes_to_quarantine_and_the_rest_goes_on(region: Region) -> None
     assert (again.new, again.held, again.refused) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("batch", "count", "fails_at", "kept"), [(5000, 50, 3, 20), (20, 110, 5, 60)]
+)
 def test_a_page_and_its_cursor_are_one_transaction(
-    region: Region, monkeypatch: pytest.MonkeyPatch
+    region: Region,
+    monkeypatch: pytest.MonkeyPatch,
+    batch: int,
+    count: int,
+    fails_at: int,
+    kept: int,
 ) -> None:
-    region.load("th", [green() for _ in range(50)])
+    monkeypatch.setattr(federate, "BATCH", batch)
+    monkeypatch.setattr("serantau.desk.reading.BATCH", batch)
+    region.load("th", [green() for _ in range(count)])
     federation = region["sg"].federation
     advance, calls = federation.peers.advance, 0
 
@@ -112,16 +122,16 @@ def test_a_page_and_its_cursor_are_one_transaction(
         nonlocal calls
         calls += 1
         advance(*args, **more)
-        if calls == 3:
+        if calls == fails_at:
             raise StoreError("the disk is full")
 
     monkeypatch.setattr(federation.peers, "advance", failing)
     with pytest.raises(StoreError, match="disk"):
         federation.pull("th")
-    assert len(region["sg"].versions()) == 20
+    assert len(region["sg"].versions()) == kept
     monkeypatch.undo()
     report = federation.pull("th")
-    assert (report.new, report.held) == (30, 0)
+    assert (report.new, report.held) == (count - kept, 0)
     assert region["sg"].versions() == region["th"].versions()
 
 
