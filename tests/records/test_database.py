@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from multiprocessing.synchronize import Event as ProcessEvent
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def test_stamps_of_concurrent_processes_are_unique_and_become_visible_in_order(
         assert process.exitcode == 0
     seen.append(set(stamps_of(store.db)))
     assert len(seen[-1]) == 75
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         # Commit order: what appears later is greater than all that was there.
         assert before <= after
         assert not before or all(stamp > max(before) for stamp in after - before)
