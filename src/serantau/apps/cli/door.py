@@ -31,8 +31,25 @@ def opened(ctx: typer.Context) -> Iterator[Node]:
     """Open the node for the length of a command."""
     from serantau.node import Node
 
-    with Node(config_of(ctx)) as node:
+    with _quiet(), Node(config_of(ctx)) as node:
         yield node
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what servers log away from results: a command tells what happened itself."""
+    import structlog
+
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger("error"),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def asked(answer: str | None, question: str, flag: str, default: str = "") -> str:
