@@ -294,13 +294,13 @@ def _verdict(granted: dict[str, list[str]], keys: Sequence[str]) -> list[str]:
     """Find the verdict under which one of these marking sets went.
 
     keys: the set that the object has now, and the one of its own version alone. What it
-    had in between is a joining of some of the parts of the first.
+    had in between joins some of the parts of the first, the more the later.
     """
-    for key in keys:
-        if key in granted:
-            return granted[key]
-    parts = set(MarkingSet.from_key(keys[0]).each())
+    now, own = (set(MarkingSet.from_key(keys[at]).each()) for at in (0, -1))
+    best: list[str] = ["", "", ""]
+    most = 0
     for key, verdict in granted.items():
-        if parts.issuperset(MarkingSet.from_key(key).each()):
-            return verdict
-    return ["", "", ""]
+        parts = set(MarkingSet.from_key(key).each())
+        if own <= parts <= now and len(parts) > most:
+            best, most = verdict, len(parts)
+    return best
