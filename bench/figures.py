@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.machine import Machine
@@ -130,7 +131,7 @@ def show(title: str, figures: Sequence[Figure], machine: Machine) -> None:
         table.add_column(column)
     for one in figures:
         mark = {True: "[green]held[/]", False: "[red]missed[/]", None: ""}[one.held]
-        what = f"{one.what}\n[dim]{one.note}[/]" if one.note else one.what
+        what = escape(one.what) + (f"\n[dim]{escape(one.note)}[/]" if one.note else "")
         table.add_row(what, one.asked, one.measured, one.ratios, mark, end_section=True)
     console.print(table)
 
