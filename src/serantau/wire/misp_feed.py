@@ -131,6 +131,9 @@ class Writing:
         for path in self._folder.glob("*.json"):
             if read_uuid(path.stem) and path.stem not in self._manifest:
                 path.unlink()
+        # What a writing left that was stopped: nobody looks into it, or takes it away.
+        for path in self._folder.glob(".*.new"):
+            path.unlink()
         return list(self._manifest)
 
 
