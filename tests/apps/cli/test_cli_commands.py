@@ -1,6 +1,7 @@
 """The command line as a whole: help, errors, tables, JSON."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from commands import MODULE, Run
 from serantau.apps.cli.main import COMMANDS, SINGLE, app
 
+ROOT = Path(__file__).parents[3]
 HEAVY = ("sqlalchemy", "litestar", "rich.table", "cryptography", "jsonschema_rs")
 
 
@@ -97,3 +99,17 @@ def test_a_command_that_prints_a_table_prints_one_json_list_when_asked(
 def test_what_is_no_terminal_gets_no_colour(run: Run, words: tuple[str, ...]) -> None:
     ran = run(*words)
     assert "\x1b" not in ran.out + ran.err
+
+
+def test_every_command_is_documented_and_none_is_invented() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    written = set(re.findall(r"^\| `serantau ([a-z ]+)` \|", page, re.MULTILINE))
+    there = set()
+    for name, (module, _) in COMMANDS.items():
+        if name in SINGLE:
+            there.add(name)
+            continue
+        noun = import_module(f"serantau.apps.cli.{module}")
+        for each in noun.app.registered_commands:
+            there.add(f"{name} {each.name or each.callback.__name__}")
+    assert written == there
