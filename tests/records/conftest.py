@@ -20,7 +20,16 @@ from stores import READER, Store
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
-    db = Database(store_url, SetClock())
+    yield from _furnished(store_url)
+
+
+@pytest.fixture
+def postgres_store(postgres_database: str) -> Iterator[Store]:
+    yield from _furnished(postgres_database)
+
+
+def _furnished(url: str) -> Iterator[Store]:
+    db = Database(url, SetClock())
     migrate(db)
     audiences = Audiences("th", Policy())
     made = Store(
