@@ -470,7 +470,7 @@ def test_fault_in_writing_leaves_the_old_file_and_no_draft(tmp_path: Path) -> No
     path = tmp_path / "out.json"
     path.write_bytes(b"old")
     with pytest.raises(TypeError), whole(path) as stream:
-        stream.write("half")  # type: ignore[arg-type]
+        stream.write("half")  # type: ignore[call-overload]
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {
         "out.json": b"old"
     }

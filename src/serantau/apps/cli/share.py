@@ -1,4 +1,4 @@
-"""`serantau share`: what would leave, to whom, and why not the rest."""
+"""`serantau share`: what would leave, to whom, and why not the rest; hand-outs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from serantau.apps.cli.audience import audience
 from serantau.apps.cli.door import opened
+from serantau.apps.cli.handout import write
 from serantau.apps.cli.output import Column, Json, brief, document, say, table
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def share() -> None:
 
 
 app.command()(audience)
+app.command()(write)
 
 
 @app.command()
