@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +23,6 @@ from serantau.apps.cli.output import (
 
 if TYPE_CHECKING:
     from serantau.desk.dossier import Dossier
-    from serantau.rules.release import Verdict
 
 
 def show(
@@ -146,20 +146,18 @@ def _print(told: Dossier) -> None:
 
 def _verdicts(told: Dossier) -> list[dict[str, Any]]:
     """Give one row for all parties of a kind with the same verdict."""
-    alike: dict[tuple[str, Verdict], list[str]] = {}
+    alike: dict[tuple[str, bool, str, str], list[str]] = {}
     for party, verdict in told.verdicts:
-        alike.setdefault((str(party.kind), verdict), []).append(party.name)
+        why = verdict.got
+        if not verdict.released:
+            # What is expected may name the party; else it is the same for its like.
+            wanted = re.sub(rf"\b{party.name}\b", "it", verdict.expected)
+            why = f"got {verdict.got}; expected {wanted}"
+        key = (str(party.kind), verdict.released, verdict.rule, why)
+        alike.setdefault(key, []).append(party.name)
     return [
-        {
-            "party": names,
-            "kind": kind,
-            "may": verdict.released,
-            "rule": verdict.rule,
-            "why": verdict.got
-            if verdict.released
-            else f"got {verdict.got}; expected {verdict.expected}",
-        }
-        for (kind, verdict), names in alike.items()
+        {"party": names, "kind": kind, "may": may, "rule": rule, "why": why}
+        for (kind, may, rule, why), names in alike.items()
     ]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -229,6 +232,7 @@ def _rest(each: Checked) -> str:
 
 def show_ways_in(region: Region) -> None:
     """Print each node's address and a login for it."""
+    program = _program()
     say()
     say("The nodes stay up until Ctrl-C. Ways in:", "bold")
     table(
@@ -245,11 +249,17 @@ def show_ways_in(region: Region) -> None:
                 "url": f"{site.url}/",
                 "user": "admin",
                 "password": site.password,
-                "home": f"serantau --home {site.home}",
+                "home": f"{program} --home {site.home}",
             }
             for site in region.sites.values()
         ],
     )
-    first = region["th"].home
-    say(f"Such as: serantau --home {first} share preview --to vn --to jp --diff")
-    say(f"     or: serantau --home {region['vn'].home} search takraw")
+    th, vn = region["th"].home, region["vn"].home
+    say(f"Such as: {program} --home {th} share preview --to vn --to jp --diff")
+    say(f"     or: {program} --home {vn} search takraw")
+
+
+def _program() -> str:
+    """Give the command as it can be typed here."""
+    beside = Path(sys.executable).with_name("serantau")
+    return "serantau" if shutil.which("serantau") else os.path.relpath(beside)
