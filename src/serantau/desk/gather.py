@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, cast
+from typing import Any, BinaryIO, Final, Literal, cast
 
 from serantau.desk.intake import Intake, Report
-from serantau.errors import BadInput, TheirError, TooLarge
+from serantau.errors import BadInput, PeerError, TheirError, TooLarge
 from serantau.node import Node
-from serantau.wire.bundle import Piece, sniff
+from serantau.wire.bundle import sniff
+from serantau.wire.fetch import Fetching, is_address
 
 # What is looked at in a folder; a file that is named outright may be called anything.
 SUFFIXES: Final = (".json", ".stix", ".stix2", ".ndjson", ".jsonl")
@@ -39,20 +40,23 @@ Kind = Literal["stix", "misp", "other"]
 class Input:
     """One file to take in. size: in bytes as it lies there, 0 when nobody can know.
 
-    named: a person named it, rather than the folder that it is in.
+    named: a person named it, rather than the folder that it is in. feed: it is a MISP
+    feed, the folder `path` or else the address `origin`.
     """
 
     origin: str
     path: Path | None
     size: int
     named: bool
+    feed: bool = False
 
 
 @dataclass(slots=True)
 class Sheet:
     """What became of one input. skipped: why it was left alone; empty when it was not.
 
-    events: how many MISP events were in it.
+    events: how many MISP events were in it. unchanged: events of a feed that were taken
+    in before. unread: events of a feed that could not be read, and why.
     """
 
     origin: str
@@ -60,6 +64,8 @@ class Sheet:
     named: bool = True
     skipped: str = ""
     events: int = 0
+    unchanged: int = 0
+    unread: list[str] = field(default_factory=list)
     report: Report = field(default_factory=Report)
 
 
@@ -69,19 +75,24 @@ Progress = Callable[[int, Report], None]
 class Gathering:
     """Takes files into a node."""
 
-    def __init__(self, node: Node) -> None:
-        """Take into `node`."""
+    def __init__(
+        self, node: Node, connect: Callable[[str], Fetching] = Fetching
+    ) -> None:
+        """Take into `node`; `connect` opens the address of a feed."""
         self._node = node
         self._intake = Intake(node)
+        self._connect = connect
 
     @staticmethod
     def inputs(paths: Sequence[Path | str]) -> list[Input]:
         """List what is to be read: files as named, folders by their files, `-`.
 
+        A folder that is a MISP feed is one input, and so is a feed's address.
+
         Raises:
             BadInput: a path that is not there.
         """
-        return [one for path in paths for one in _inputs(Path(path))]
+        return [one for path in paths for one in _inputs(path)]
 
     def take(
         self,
@@ -101,6 +112,8 @@ class Gathering:
             boxes: numbers of box collections to put the objects into.
             progress: called with the bytes read so far and the report so far.
         """
+        if one.feed:
+            return self._take_feed(one, source, handle_as, boxes, progress)
         try:
             with _opened(one) as stream:
                 return self.take_stream(
@@ -115,6 +128,43 @@ class Gathering:
         except OSError as fault:
             why = f"cannot be read: {fault.strerror or fault}"
             return Sheet(one.origin, "other", one.named, skipped=why)
+
+    def _take_feed(
+        self,
+        one: Input,
+        source: str,
+        handle_as: str,
+        boxes: Sequence[int],
+        progress: Progress | None,
+    ) -> Sheet:
+        from serantau.desk.feeds import take_feed
+
+        sheet = Sheet(one.origin, "misp", one.named)
+
+        def tell(report: Report) -> None:
+            if progress is not None:
+                progress(0, report)
+
+        how: dict[str, Any] = {
+            "handle_as": handle_as,
+            "boxes": boxes,
+            "progress": tell,
+        }
+        try:
+            if one.path is not None:
+                place = str(one.path.resolve())
+                taken = take_feed(self._node, one.path, place, source=source, **how)
+            else:
+                with self._connect(one.origin) as fetch:
+                    place = str(fetch.base)
+                    source = f"feed:{fetch.base.host}"
+                    taken = take_feed(self._node, fetch, place, source=source, **how)
+        except (TheirError, PeerError) as fault:
+            sheet.skipped = fault.message
+            return sheet
+        sheet.events, sheet.unchanged = taken.events, taken.unchanged
+        sheet.unread, sheet.report = taken.unread, taken.report
+        return sheet
 
     def take_stream(
         self,
@@ -163,23 +213,17 @@ class Gathering:
         boxes: Sequence[int],
         tell: Callable[[Report], None],
     ) -> None:
-        from serantau.wire.misp import events, to_stix
+        from serantau.desk.feeds import take_event
+        from serantau.wire.misp import events
 
         raw = _whole(stream, sheet.origin)
         for event in events(raw, origin=sheet.origin):
-            converted = to_stix(event, self._node.reader)
-            pieces = [
-                Piece(ordinal=place, offset=0, line=0, raw=one)
-                for place, one in enumerate(converted.objects, 1)
-            ]
-            report = self._intake.take(
-                pieces,
-                origin=f"{sheet.origin}, MISP event {converted.uuid}",
+            report = take_event(
+                *(self._node, event, sheet.origin),
                 source=source,
                 handle_as=handle_as,
                 boxes=boxes,
             )
-            report.losses += map(str, converted.losses)
             sheet.events += 1
             sheet.report.add(report)
             tell(sheet.report)
@@ -226,8 +270,15 @@ def _top_names(text: bytes) -> dict[bytes, bytes] | None:
     return found or None if len(text) >= _HEAD // 16 else None
 
 
-def _inputs(path: Path) -> Iterator[Input]:
-    if str(path) == STDIN:
+def _inputs(named: Path | str) -> Iterator[Input]:
+    from serantau.desk.feeds import is_feed
+
+    path = Path(named)
+    if isinstance(named, str) and is_address(named):
+        yield Input(named, None, 0, named=True, feed=True)
+    elif path.is_dir() and is_feed(path):
+        yield Input(str(path), path, 0, named=True, feed=True)
+    elif str(path) == STDIN:
         yield Input("standard input", None, 0, named=True)
     elif path.is_dir():
         # Links in it are not followed: the folder is what was named.

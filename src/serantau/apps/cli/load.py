@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,12 +25,12 @@ _SHOWN = 10
 def load(
     ctx: typer.Context,
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="FILE...",
             help="STIX bundles, objects, NDJSON or MISP events, also .gz; folders of "
-            "them; - is standard input.",
-            allow_dash=True,
+            "them; the folder or address (https://...) of a MISP feed; - is standard "
+            "input.",
         ),
     ],
     handle_as: Annotated[
@@ -87,7 +86,8 @@ def load(
         document(_document(sheets, sums))
     else:
         _print(sheets, sums)
-    if sums.refused or any(sheet.skipped and sheet.named for sheet in sheets):
+    left = any(sheet.unread or (sheet.skipped and sheet.named) for sheet in sheets)
+    if sums.refused or left:
         raise typer.Exit(SOME_REFUSED)
 
 
@@ -125,6 +125,8 @@ def _document(sheets: list[Sheet], sums: Report) -> dict[str, Any]:
                 "kind": sheet.kind,
                 "skipped": sheet.skipped,
                 "events": sheet.events,
+                "unchanged": sheet.unchanged,
+                "unread": sheet.unread,
                 "new": sheet.report.new,
                 "held": sheet.report.held,
                 "refused": sheet.report.refused,
@@ -181,6 +183,7 @@ def _print(sheets: list[Sheet], sums: Report) -> None:
     )
     table(columns, rows, empty="Nothing was loaded.")
     _print_skipped([sheet for sheet in sheets if sheet.skipped])
+    _print_feeds(sheets)
     _print_faults(sums)
     _print_losses(sums.losses)
 
@@ -199,6 +202,17 @@ def _print_skipped(skipped: list[Sheet]) -> None:
         said = ", ".join(names[:3]) + (" ..." if count > 3 else "")
         many = "file" if count == 1 else "files"
         say(f"{count} {many} left alone ({reason}): {said}", "yellow")
+
+
+def _print_feeds(sheets: list[Sheet]) -> None:
+    for sheet in sheets:
+        if sheet.unchanged:
+            known = f"{sheet.unchanged:,} MISP events are as they were taken in before"
+            say(f"{sheet.origin}: {known}.")
+        if sheet.unread:
+            say(f"{len(sheet.unread):,} MISP events could not be read:", "yellow")
+        for line in sheet.unread[:_SHOWN]:
+            say(f"  {line}")
 
 
 def _print_faults(sums: Report) -> None:
