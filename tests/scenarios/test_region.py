@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from samples import LATER, made
+from serantau.desk.intake import Intake
 from serantau.desk.share import Share
 from serantau.rules.marking import TLP_2_IDS, Tlp, make_audience
 from serantau.rules.party import Kind
-from serantau.testing import Region, identity_of
+from serantau.testing import Region, Site, identity_of
 
 MEMBERS = ("th", "sg", "id", "vn")
 EVERYONE = {*MEMBERS, "jp"}
@@ -232,13 +234,33 @@ def test_nodes_of_another_realm_exchange_nothing(region: Region) -> None:
 def test_an_object_of_another_realm_ends_in_quarantine(region: Region) -> None:
     drill = indicator(Tlp.GREEN, x_serantau_realm="exercise:monsoon")
     live = indicator(Tlp.GREEN, x_serantau_realm="live")
-    region.load("th", [drill, live])
+    plant(region["th"], [drill, live])
     report = region["sg"].federation.pull("th")
     assert (report.new, report.refused) == (1, 1)
     with region["sg"].node.db.read() as tx:
         (held,) = region["sg"].node.quarantine.list(tx)
     assert (held.id, held.rule) == (drill["id"], "another-realm")
     assert held.source == "peer:th"
+    # Trying again opens no second door.
+    again = Intake(region["sg"].node).retry(held.number)
+    assert (again.new, again.refused) == (0, 1)
+    assert drill["id"] not in region["sg"].ids()
+
+
+def plant(site: Site, things: list[dict[str, Any]]) -> None:
+    """Put objects into a store past the checks of its node."""
+    versions = [site.node.reader.read(orjson.dumps(thing)) for thing in things]
+    site.write(
+        lambda tx: site.node.objects.admit(
+            tx, versions, source="file", handling=lambda _: Tlp.GREEN
+        )
+    )
+
+
+def test_no_file_brings_another_realms_objects(region: Region) -> None:
+    drill = indicator(Tlp.GREEN, x_serantau_realm="exercise:monsoon")
+    report = region.load("th", [drill])
+    assert (report.new, dict(report.reasons)) == (0, {"another-realm": 1})
 
 
 def test_nobody_revokes_in_anothers_name(region: Region) -> None:

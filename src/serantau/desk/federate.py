@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import httpx2
-import orjson
 import structlog
 
 from serantau.desk.arriving import Arriving
@@ -26,15 +25,12 @@ from serantau.node import Node
 from serantau.records.database import Tx
 from serantau.records.peers import Peer, Peers
 from serantau.records.quarantine import Fault
-from serantau.rules.refusal import shown
 from serantau.rules.stix import ObjectVersion
 from serantau.wire.client import CollectionIn, TaxiiClient
 
 # Federation wants every version: a new member has the history, not only its end.
 _EVERY_VERSION = {"version": "all"}
 WHOLE = "released"
-_REALM = "x_serantau_realm"
-_REALM_BYTES = b'"x_serantau_realm"'
 # How often the list of peers is read again.
 _ROSTER_SECONDS = 2.0
 
@@ -298,11 +294,10 @@ class Federation:
         origin = _origin(peer, collection)
         try:
             with node.db.write() as tx:
-                versions, foreign = self._sift(tx, versions, origin)
                 report, _ = self._intake.admit(
                     tx,
                     versions,
-                    [*faults, *foreign],
+                    faults,
                     source=f"peer:{peer.name}",
                     origin=origin,
                     handling=self._intake.handling(peer.name, handle_as),
@@ -322,66 +317,6 @@ class Federation:
             node.audiences.forget()
             raise
         return report
-
-    def _sift(
-        self, tx: Tx, versions: list[ObjectVersion], origin: str
-    ) -> tuple[list[ObjectVersion], list[Fault]]:
-        """Part off what a peer may not say: another realm's objects, and ours."""
-        node = self._node.config.node
-        faults: list[Fault] = []
-        claimed: list[ObjectVersion] = []
-        for version in versions:
-            realm = _realm_of(version) or node.realm
-            if realm != node.realm:
-                faults.append(
-                    _finding(
-                        version,
-                        origin,
-                        "another-realm",
-                        f"/{_REALM}",
-                        shown(realm),
-                        node.realm,
-                    )
-                )
-            elif node.identity and version.creator == node.identity:
-                claimed.append(version)
-        if claimed:
-            faults += self._not_ours(tx, claimed, origin)
-        if not faults:
-            return versions, []
-        refused = {(fault.id, fault.body) for fault in faults}
-        kept = [
-            version for version in versions if (version.id, version.body) not in refused
-        ]
-        return kept, faults
-
-    @staticmethod
-    def _not_ours(tx: Tx, claimed: list[ObjectVersion], origin: str) -> list[Fault]:
-        """Find versions in this node's name that it never made.
-
-        STIX 2.1 §3.6.2: only an object's creator makes new versions or revokes it.
-        """
-        held = {
-            (row.key, row.modified)
-            for row in tx.rows(
-                "SELECT key, modified FROM object WHERE "  # noqa: S608 - our own names
-                + tx.among("key", "keys"),
-                keys=tx.array({version.key for version in claimed}),
-            )
-        }
-        return [
-            _finding(
-                version,
-                origin,
-                "in-our-name",
-                "/created_by_ref",
-                f"version {version.version or '-'}, which is not here",
-                "versions in this node's name only from this node; retry it if it is "
-                "one that was lost here",
-            )
-            for version in claimed
-            if (version.key, version.modified) not in held
-        ]
 
     def status(self) -> list[PeerStatus]:
         """Tell how it stands with each peer."""
@@ -440,24 +375,3 @@ class Federation:
 
 def _origin(peer: Peer, collection: CollectionIn) -> str:
     return f"{peer.name}, collection {collection.alias or collection.id}"
-
-
-def _realm_of(version: ObjectVersion) -> str:
-    """Give the realm that an object says it is of; most say none."""
-    if _REALM_BYTES not in version.body:
-        return ""
-    return str(orjson.loads(version.body).get(_REALM, ""))
-
-
-def _finding(
-    version: ObjectVersion, origin: str, rule: str, place: str, got: str, expected: str
-) -> Fault:
-    return Fault(
-        body=version.body,
-        rule=rule,
-        place=place,
-        got=got,
-        expected=expected,
-        origin=origin,
-        id=version.id,
-    )

@@ -18,6 +18,7 @@ import orjson
 
 from serantau.clock import taxii_text
 from serantau.desk.reading import Reading
+from serantau.desk.screening import screen
 from serantau.errors import BadInput, BadRequest, Forbidden, NotFound
 from serantau.node import Node, limits_of
 from serantau.records import tables
@@ -38,8 +39,9 @@ _DEFINITIONS = ("marking-definition", "extension-definition")
 class Report:
     """What became of an input.
 
-    new, held, refused: counts. reasons: rule -> count of refusals. faults: the first
-    hundred refusals, to be shown. losses: what a conversion could not carry over.
+    new, held, refused: counts. reasons: rule -> count of refusals. faults: the refusals
+    of one batch; of a whole input the first hundred, to be shown. losses: what a
+    conversion could not carry over.
     """
 
     new: int = 0
@@ -134,17 +136,21 @@ class Intake:
     ) -> tuple[Report, Admission]:
         """Admit checked versions and quarantine faults, in the transaction `tx`."""
         node = self._node
+        versions, screened = screen(
+            tx, node.config.node, versions, source=source, origin=origin
+        )
         admission = node.objects.admit(
             tx, versions, source=source, handling=handling, boxes=boxes
         )
-        faults = [*faults, *(_refusal(each, origin) for each in admission.refused)]
+        refused = [_refusal(each, origin) for each in admission.refused]
+        faults = [*faults, *screened, *refused]
         node.quarantine.hold(tx, source, faults, handle_as=handle_as, boxes=boxes)
         report = Report(
             new=len(admission.new),
             held=len(admission.held),
             refused=len(faults),
             reasons=Counter(fault.rule for fault in faults),
-            faults=faults[:100],
+            faults=faults,
             stamps=(admission.first, admission.last),
         )
         return report, admission
@@ -244,7 +250,7 @@ class Intake:
         try:
             with self._node.db.write() as tx:
                 now = tx.clock.now()
-                _, admission = self.admit(
+                report, admission = self.admit(
                     tx,
                     versions,
                     faults,
@@ -253,11 +259,7 @@ class Intake:
                     handling=self.handling(caller.party.name),
                     boxes=(collection.number,),
                 )
-                refused = [
-                    *faults,
-                    *(_refusal(each, origin) for each in admission.refused),
-                ]
-                status = _status(status_id, now, len(raws), admission, refused)
+                status = _status(status_id, now, len(raws), admission, report.faults)
                 tx.insert(
                     tables.status,
                     {
