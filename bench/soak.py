@@ -112,8 +112,5 @@ def _arrived(nodes: list[Bench]) -> int:
 
 def _held(node: Bench) -> set[tuple[int, int]]:
     with Node(node.config) as opened, opened.db.read() as tx:
-        rows = tx.rows(
-            "SELECT o.key, o.modified FROM object o JOIN word w ON w.n = o.source "
-            "WHERE w.text <> 'founding'"
-        )
+        rows = tx.rows("SELECT key, modified FROM object")
     return {(int(row.key), int(row.modified)) for row in rows}
