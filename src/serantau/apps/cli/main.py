@@ -17,7 +17,6 @@ import typer
 from typer.core import TyperGroup
 
 from serantau import __version__
-from serantau.config import FILE_NAME
 from serantau.errors import SerantauError
 
 # Name -> (module below this package, what it does). The order is that of --help.
@@ -123,6 +122,8 @@ app = typer.Typer(
 
 def default_home() -> Path:
     """Give the folder of the node when none is named: this one, or the user's."""
+    from serantau.config import FILE_NAME
+
     if Path(FILE_NAME).exists():
         return Path()
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"

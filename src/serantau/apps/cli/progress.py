@@ -49,7 +49,7 @@ def _lines(title: str, total: int | None) -> Step:
         now = time.monotonic()
         if now - last >= _SECONDS_BETWEEN_LINES:
             last = now
-            share = f" {done * 100 // total} %" if total else ""
+            share = f" {done * 100 // total} %" if total else f" {done:,}"
             note(f"{title}{share}: {said}")
 
     return step
