@@ -70,6 +70,20 @@ def test_the_short_way_for_one_text_is_the_canonical_way(value: str) -> None:
     assert sco_id({"type": "url", "value": value}) == f"url--{digest}"
 
 
+@given(st.text(max_size=8), st.text(max_size=8), st.text(min_size=1, max_size=4))
+def test_the_short_way_for_texts_and_hashes_is_the_canonical_way(
+    name: str, digest: str, algorithm: str
+) -> None:
+    made: dict[str, Any] = {"hashes": {algorithm: digest}, "name": name}
+    try:
+        canonical = rfc8785.dumps(made)
+    except rfc8785.CanonicalizationError:
+        return
+    namespace = uuid.UUID("00abedb4-aa42-466c-9c01-fed23315a9b7")
+    expected = uuid.uuid5(namespace, canonical.decode())
+    assert sco_id({"type": "file", **made}) == f"file--{expected}"
+
+
 def test_an_id_that_the_content_does_not_make_is_refused_with_the_right_one() -> None:
     lie = observable("ipv4-addr", value="198.51.100.3")
     lie["id"] = "ipv4-addr--" + str(uuid.uuid5(uuid.NAMESPACE_DNS, "x"))

@@ -98,6 +98,13 @@ def test_what_is_asked_of_a_version_is_there() -> None:
     assert version.data == data
 
 
+def test_times_in_whole_seconds_are_read_and_kept_as_they_came() -> None:
+    # §3.2 asks writers for milliseconds; feeds in use do without.
+    read_ = read(made("tool", created="2026-01-01T00:00:00Z", modified=AT))
+    assert read_.created == instant("2026-01-01T00:00:00Z")
+    assert b'"2026-01-01T00:00:00Z"' in read_.body
+
+
 def test_an_observable_has_no_version() -> None:
     version = read(observable("domain-name", value="Bad.Example", created="whenever"))
     assert version.unversioned
@@ -266,7 +273,7 @@ def test_the_key_of_an_id_fits_a_signed_column() -> None:
         (made("tool", created="2026-01-01T00:00:00.123456789012Z"), "time", "/created"),
         (made("tool", modified="2026-04-01T00:00:00.1234567Z"), "time", "/modified"),
         (made("tool", modified="2026-01-01T00:00:00.000Z"), "time-order", "/modified"),
-        (made("tool", created="2026-01-01T00:00:00Z"), "schema", "/created"),
+        (made("tool", created="2026-01-01T00:00Z"), "schema", "/created"),
         (made("tool", created="2026-01-01T00:00:00.000+07:00"), "schema", "/created"),
         (made("report", published="2026-02-30T00:00:00Z"), "time", "/published"),
         (made("indicator", valid_until=AT), "time-order", "/valid_until"),

@@ -11,16 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 
 from serantau.rules.properties import OBSERVABLES
 from serantau.rules.refusal import Refused
-from serantau.rules.sco import uuid5_text
+from serantau.rules.sco import seed_of, uuid5_text
 from serantau.rules.selector import path_of, without
 
-_NAMESPACE: Final = UUID("7a1c8a43-5f0c-4d53-9d1e-0a9c1b1f6a2e").bytes
+_SEED: Final = seed_of("7a1c8a43-5f0c-4d53-9d1e-0a9c1b1f6a2e")
 # Without these there is no object of which to leave something out, or the new object
 # would tell them all the same.
 _NEEDED: Final = frozenset(
@@ -92,7 +91,7 @@ def _relationship(
 
 
 def _id(kind: str, *seed: str) -> str:
-    return f"{kind}--{uuid5_text(_NAMESPACE, chr(10).join((kind, *seed)).encode())}"
+    return f"{kind}--{uuid5_text(_SEED, chr(10).join((kind, *seed)).encode())}"
 
 
 def _number(text: str) -> orjson.Fragment:

@@ -38,6 +38,7 @@ __all__ = ["Limits", "ObjectVersion", "Reader", "Refused", "id_key", "sco_id"]
 
 _is_type: Final = re.compile(r"[a-z](?=.{2,249}\Z)[a-z0-9]*(?:-[a-z0-9]+)*-?").fullmatch
 _NAME_LENGTH: Final = 200
+_EMPTY: Final = blake2b(digest_size=8)
 _tlp: Final = lru_cache(maxsize=1024)(well_known)
 _FINEST_VERSION: Final = len("2026-01-31T08:00:00.000000Z")
 
@@ -81,8 +82,9 @@ class ObjectVersion:
 
 def id_key(object_id: str) -> int:
     """Give the signed 64-bit number under which an id is indexed (BLAKE2b)."""
-    digest = blake2b(object_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+    digest = _EMPTY.copy()
+    digest.update(object_id.encode())
+    return int.from_bytes(digest.digest(), "big", signed=True)
 
 
 class Reader:
@@ -114,7 +116,8 @@ class Reader:
             created, modified = _times(data)
             version = data.get("modified") or data["created"]
             creator = data.get("created_by_ref", "")
-        _check_order(data, kind)
+        if kind in properties.ORDERED_TIMES:
+            _check_order(data, kind)
         edges, values, words = self._gatherer.gather(data, known=known)
         if known and not timed and is_deterministic(object_id):  # 5
             _check_sco_id(data, object_id)
@@ -259,7 +262,7 @@ def _times(data: dict[str, Any]) -> tuple[int, int | None]:
 
 def _check_order(data: dict[str, Any], kind: str) -> None:
     """Hold the pairs of times of which the standard says which is the earlier."""
-    for first, then, equal in properties.ORDERED_TIMES.get(kind, ()):
+    for first, then, equal in properties.ORDERED_TIMES[kind]:
         early, late = data.get(first), data.get(then)
         # Times of one length are written alike: then their texts are in their order.
         if not early or not late or (len(early) == len(late) and early < late):
