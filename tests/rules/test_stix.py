@@ -62,7 +62,7 @@ def test_what_is_asked_of_a_version_is_there() -> None:
         ],
         external_references=[
             {"source_name": "NVD", "external_id": "CVE-2021-44228"},
-            {"source_name": "x", "url": "http://x", "hashes": {"MD5": "A" * 32}},
+            {"source_name": "x", "external_id": "CASE-1", "hashes": {"MD5": "A" * 32}},
         ],
         revoked=True,
     )

@@ -10,8 +10,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import orjson
-
 from serantau.errors import Forbidden, NotFound
 from serantau.node import Node
 from serantau.records.database import Tx
@@ -128,8 +126,7 @@ class Share:
             epoch, view = self._view(tx, caller, collection)
             page = self._node.views.page(tx, view, asked)
             if page.count and not caller.own:
-                stamps = orjson.loads(f"[{page.objects}]")
-                self._log(tx, caller, collection, way, request, stamps, epoch)
+                self._log(tx, caller, collection, way, request, page.objects, epoch)
         return page
 
     def lines(
@@ -177,7 +174,7 @@ class Share:
         collection: Collection,
         way: str,
         request: str,
-        stamps: list[int],
+        stamps: Sequence[int],
         epoch: int,
     ) -> None:
         self._node.ledger.record(

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import orjson
+
 from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
 from serantau.rules.stix import id_key
 
 # SQLite compiles at most 500 SELECTs into one compound; the merge nests beyond this.
 _MERGE_WIDTH = 200
+_SPARSE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +57,30 @@ class View:
     streams: tuple[Stream, ...]
     types: tuple[int, ...] = ()
 
+    @property
+    def plain(self) -> bool:
+        """Say whether it has rows of the store only, all from the beginning."""
+        return not any(stream.scope or stream.since for stream in self.streams)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page. `first`, `last`: stamps in this view; 0 when the page is empty.
 
-    bodies: the objects' JSON, joined by commas. objects: the objects' own stamps as
-    text, joined by commas, in no order.
+    bodies: the objects' JSON, joined by commas. objects: the objects' own stamps, in no
+    order.
     """
 
     bodies: bytes
-    count: int
     first: int
     last: int
-    objects: str
+    objects: Sequence[int]
     more: bool
+
+    @property
+    def count(self) -> int:
+        """Count the objects on the page."""
+        return len(self.objects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +157,58 @@ class Views:
         merged, values = self._merge(tx, view, asked)
         if merged is None:
             return _EMPTY
+        if view.plain and not (asked.ids or asked.first or asked.at):
+            return self._plain(tx, view, asked, merged, values)
         row = tx.row(_page_sql(merged, tx.lite), **values)
         if not row.count:
             return _EMPTY
         last = int(row.last)
         more = row.count == asked.limit and self._any(tx, merged, values, last)
-        return Page(
-            bodies=bytes(row.bodies),
-            count=int(row.count),
-            first=int(row.first),
-            last=last,
-            objects=row.objects,
-            more=more,
-        )
+        stamps = orjson.loads(f"[{row.objects}]")
+        return Page(bytes(row.bodies), int(row.first), last, stamps, more)
+
+    def _plain(
+        self,
+        tx: Tx,
+        view: View,
+        asked: Asked,
+        merged: str,
+        values: dict[str, object],
+    ) -> Page:
+        """Read a page of a view without entries, where a row's stamp is its place.
+
+        The stamps come from the indexes alone. Where they lie close together the bodies
+        are read as one range, which is twice as fast as one by one; a range is never
+        more than `_SPARSE` times as long as the page.
+        """
+        values["limit"] = asked.limit + 1
+        text = tx.value(_stamps_sql(merged, tx.lite), **values)
+        if not text:
+            return _EMPTY
+        stamps = orjson.loads(f"[{text}]")
+        more = len(stamps) > asked.limit
+        del stamps[asked.limit :]
+        first, last = stamps[0], stamps[-1]
+        if last - first < _SPARSE * len(stamps):
+            some = "added BETWEEN :first AND :last AND +slot IN (" + _list(
+                slot
+                for stream in view.streams
+                for slot in _slots(stream, only_last=not asked.all_versions)
+            )
+            types = self._types(tx, view, asked)
+            some += f") AND +type IN ({_list(types)})" if types else ")"
+            bodies = tx.value(_bodies_sql(some, tx.lite), first=first, last=last)
+        else:
+            some = tx.among("added", "stamps")
+            bodies = tx.value(_bodies_sql(some, tx.lite), stamps=tx.array(stamps))
+        return Page(bytes(bodies), first, last, stamps, more)
+
+    def _types(self, tx: Tx, view: View, asked: Asked) -> tuple[int, ...]:
+        """Give the types that both a view and a question want; none means all."""
+        if not asked.types:
+            return view.types
+        wanted = self._type_numbers(tx, asked.types)
+        return tuple(n for n in wanted if not view.types or n in view.types)
 
     def lines(self, tx: Tx, view: View, asked: Asked) -> tuple[list[Line], bool]:
         """Read one page of a manifest, and say whether there is more."""
@@ -188,13 +239,8 @@ class Views:
         self, tx: Tx, view: View, asked: Asked
     ) -> tuple[str | None, dict[str, object]]:
         """Write the SQL that merges a view's streams, and the values it wants bound."""
-        types = view.types
-        if asked.types:
-            wanted = self._type_numbers(tx, asked.types)
-            types = tuple(n for n in wanted if not types or n in types)
-            if not types:
-                return None, {}
-        if not view.streams:
+        types = self._types(tx, view, asked)
+        if (asked.types and not types) or not view.streams:
             return None, {}
         values: dict[str, object] = {"after": asked.after, "limit": asked.limit}
         if asked.ids:
@@ -211,7 +257,7 @@ class Views:
         return _merged(view.streams, shape), values
 
 
-_EMPTY = Page(b"", 0, 0, 0, "", more=False)
+_EMPTY = Page(b"", 0, 0, (), more=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +312,7 @@ def _branches(stream: Stream, streams: tuple[Stream, ...], shape: _Shape) -> lis
         )
     floor = f"{stamp} > {_floor(stream.since, shape.lite)}"
     only_last = shape.last and not (shape.first or shape.at)
-    slots = [2 * stream.marking_set] + (
-        [] if only_last else [2 * stream.marking_set + 1]
-    )
+    slots = _slots(stream, only_last=only_last)
     chosen = _versions(shape, streams)
     columns = f"{stamp} AS added, {'e.object' if stream.scope else 'o.added'} AS object"
     if shape.by_id:
@@ -299,6 +343,12 @@ def _branches(stream: Stream, streams: tuple[Stream, ...], shape: _Shape) -> lis
     ]
 
 
+def _slots(stream: Stream, *, only_last: bool) -> list[int]:
+    """Give the slots of a marking set: of newest versions, and of superseded."""
+    last = 2 * stream.marking_set
+    return [last] if only_last else [last, last + 1]
+
+
 def _floor(since: int, lite: bool) -> str:
     if not since:
         return ":after"
@@ -326,6 +376,25 @@ def _versions(shape: _Shape, streams: tuple[Stream, ...]) -> str:
 
 def _list(numbers: Iterable[int]) -> str:
     return ", ".join(str(int(number)) for number in numbers)
+
+
+@lru_cache(maxsize=512)
+def _stamps_sql(merged: str, lite: bool) -> str:
+    one = "group_concat(object)"
+    if not lite:
+        one = "string_agg(object::text, ',' ORDER BY added)"
+    return f"SELECT {one} FROM ({merged}) AS m"
+
+
+@lru_cache(maxsize=512)
+def _bodies_sql(some: str, lite: bool) -> str:
+    if not lite:
+        joined = "string_agg(body, ','::bytea ORDER BY added)"
+        return f"SELECT {joined} FROM object WHERE {some}"
+    return (
+        "SELECT CAST(group_concat(body, ',') AS BLOB) FROM "
+        f"(SELECT body FROM object WHERE {some} ORDER BY added)"
+    )
 
 
 @lru_cache(maxsize=512)
