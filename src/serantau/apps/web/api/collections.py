@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from serantau.apps.web.api.door import node_of, reading, verb, writing
 from serantau.apps.web.api.words import (
+    END,
+    PLAIN,
     AliasId,
     Answer,
     Given,
@@ -26,9 +28,11 @@ from serantau.rules.party import Kind
 _KINDS = "|".join(Kind)
 Who = Annotated[
     str,
-    Meta(pattern=rf"^({EVERYONE}|kind:({_KINDS})|party:[a-z0-9][a-z0-9-]{{0,62}})$"),
+    Meta(
+        pattern=rf"^({EVERYONE}|kind:({_KINDS})|party:[a-z0-9][a-z0-9-]{{0,62}}){END}"
+    ),
 ]
-Type = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{1,249}$")]
+Type = Annotated[str, Meta(pattern=rf"^[a-z0-9][a-z0-9-]{{1,249}}{END}")]
 
 
 class CollectionTold(Answer):
@@ -57,9 +61,7 @@ class CollectionList(Answer):
 class CollectionGiven(Given):
     """A collection as it is to be. box: cannot be changed later."""
 
-    title: Annotated[
-        str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
-    ]
+    title: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
     description: Text = ""
     box: bool = False
     types: Annotated[tuple[Type, ...], Meta(max_length=100)] = ()

@@ -10,6 +10,8 @@ from msgspec import Meta
 
 from serantau.apps.web.api.door import node_of, reading, verb, writing
 from serantau.apps.web.api.words import (
+    END,
+    PARTY,
     Answer,
     CircleId,
     Count,
@@ -60,11 +62,11 @@ class PartyGiven(Given):
     identity: Annotated[
         str,
         Meta(
-            pattern=r"^$|^identity--[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}"
-            r"-[0-9a-f]{4}-[0-9a-f]{12}$"
+            pattern=rf"^{END}|^identity--[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}"
+            rf"-[0-9a-f]{{12}}{END}"
         ),
     ] = ""
-    client_of: Annotated[str, Meta(pattern=r"^$|^[a-z0-9][a-z0-9-]{0,62}$")] = ""
+    client_of: Annotated[str, Meta(pattern=f"^{END}|{PARTY}")] = ""
     need_to_know: bool = False
     ceiling: Level = ""
     until: Time | None = None

@@ -11,6 +11,8 @@ from msgspec import Meta
 from serantau.apps.web.api.door import node_of, reading, verb, writing
 from serantau.apps.web.api.words import (
     ALIAS,
+    END,
+    NO_CONTROL,
     Answer,
     Count,
     Given,
@@ -83,8 +85,10 @@ class PeerGiven(Given):
     certificate: PEM file on the node. handle_as: TLP label for what comes unmarked.
     """
 
-    url: Annotated[str, Meta(max_length=1000, pattern=r"^https?://[^\x00-\x20\x7f]+$")]
-    collection: Annotated[str, Meta(pattern=f"^$|{ALIAS}")] = ""
+    url: Annotated[
+        str, Meta(max_length=1000, pattern=rf"^https?://[^ {NO_CONTROL}]+{END}")
+    ]
+    collection: Annotated[str, Meta(pattern=f"^{END}|{ALIAS}")] = ""
     user: Text = ""
     secret: Annotated[str, Meta(max_length=1000)] | None = None
     certificate: Text = ""
