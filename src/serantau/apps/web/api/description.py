@@ -14,7 +14,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 import serantau
 from serantau.apps.web.api.door import LEAST_ROLE, ROOT
-from serantau.apps.web.api.fault import Failed
+from serantau.apps.web.api.fault import Failed, kinds
 from serantau.apps.web.api.words import Answer, Given
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -90,6 +90,14 @@ def verbs_markdown() -> str:
                 f"| `{name}` | `{method.upper()} {path.removeprefix(ROOT)}` "
                 f"| {LEAST_ROLE[name]} | {operation['summary']} |"
             )
+    return "\n".join(lines) + "\n"
+
+
+def faults_markdown() -> str:
+    """Write the table of kinds of faults as Markdown, for docs/api.md."""
+    lines = ["| Type | HTTP | Meaning |", "|---|---|---|"]
+    for name, (status, meaning) in sorted(kinds().items(), key=lambda one: one[1]):
+        lines.append(f"| `{name}` | {status} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -80,6 +80,7 @@ _REFUSALS: Final = {
     401: "Who is asking is not known.",
     403: "This caller may not do that.",
     429: "Too many attempts: wait before the next.",
+    500: "Something went wrong inside the node.",
     503: "The database could not do what was asked.",
 }
 _MORE: Final = {

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 
 from serantau.errors import SerantauError
 
+_INSIDE_KIND: Final = "inside"
 _INSIDE: Final = "The node's log tells more under this request id."
 
 
@@ -38,13 +39,28 @@ def failed(fault: Exception, status: int, request_id: str) -> bytes:
     if isinstance(fault, SerantauError):
         message = _INSIDE if fault.ours else fault.message
         mend = "" if fault.ours else fault.mend
-        told = Fault(_kebab(type(fault).__name__), message, mend, request_id)
+        told = Fault(_kind(type(fault)), message, mend, request_id)
     elif isinstance(fault, HTTPException) and status < HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = _KINDS.get(status) or _kebab(HTTPStatus(status).phrase)
         told = Fault(kind, _said(fault), "", request_id)
     else:
-        told = Fault("inside", _INSIDE, "", request_id)
+        told = Fault(_INSIDE_KIND, _INSIDE, "", request_id)
     return msgspec.json.encode(Failed(told))
+
+
+def kinds() -> dict[str, tuple[int, str]]:
+    """Give what `type` may be, with HTTP status and meaning."""
+    found = {"method-not-allowed": (405, "This path has no such method.")}
+    above: list[type[SerantauError]] = [SerantauError]
+    while above:
+        one = above.pop(0)
+        found[_kind(one)] = (one.status, one().title)
+        above += one.__subclasses__()
+    return found
+
+
+def _kind(error: type[SerantauError]) -> str:
+    return _INSIDE_KIND if error is SerantauError else _kebab(error.__name__)
 
 
 # Where the class that the same status has elsewhere is named otherwise than HTTP does.
