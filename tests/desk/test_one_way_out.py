@@ -1,0 +1,173 @@
+"""Only desk/share hands objects to outsiders: the code is walked for who else looks.
+
+Three things give a body: a page of a view, `Found.body` (or a row's), and SQL that asks
+for it. Each module that uses one of them is named here with the reason, and the reasons
+of those who face outsiders are held by the leak suites.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import serantau
+
+SOURCE = Path(serantau.__file__).parent
+VIEWS = {"page", "lines", "any_after", "view"}
+# Who reads a body, and what becomes of it. None of it goes to another party, unless it
+# is the page that desk/share gave.
+BODIES = {
+    "desk/intake.py": "a status, told to the party that caused it",
+    "desk/screening.py": "what just came in, on its way to quarantine",
+    "desk/arriving.py": "what is held, compared with what comes in",
+    "desk/dossier.py": "told to the node's own people",
+    "apps/web/api/objects.py": "told to the node's own people",
+    "apps/cli/objects.py": "told to the node's own people",
+    "apps/taxii.py": "the body of an HTTP request",
+    "wire/client.py": "the body of an HTTP response",
+    "apps/demo/proof.py": "the demo's own nodes, compared with each other",
+    "testing.py": "what a test compares",
+}
+PAGES = {
+    "desk/share.py": "the one way out",
+    "apps/taxii.py": "a page of desk/share",
+    "desk/handout.py": "a page of desk/share",
+    "desk/drafts.py": "a page of desk/share",
+    "apps/demo/proof.py": "the demo's own nodes, compared with each other",
+}
+QUERIES = {
+    "desk/arriving.py": "what is held, compared with what comes in",
+    "desk/intake.py": "a status, told to the party that caused it",
+    "apps/demo/proof.py": "the demo's own nodes, compared with each other",
+    "testing.py": "what a test compares",
+}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = path.relative_to(SOURCE).as_posix()
+        # rules have no store, and records are what is looked into.
+        if not name.startswith(("rules/", "records/")):
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def last_name(node: ast.expr) -> str:
+    return (
+        node.attr
+        if isinstance(node, ast.Attribute)
+        else node.id
+        if isinstance(node, ast.Name)
+        else ""
+    )
+
+
+def reads_views(tree: ast.Module) -> bool:
+    """Tell whether a module reads through `Views`, however it calls it."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in VIEWS
+            and last_name(node.value).lstrip("_") in {"views", "Views"}
+        ):
+            return True
+        if isinstance(node, ast.Call) and last_name(node.func) == "getattr":
+            target = node.args[0] if node.args else node
+            if isinstance(target, ast.expr) and last_name(target).endswith("views"):
+                return True
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr):
+            # An alias would hide what is read through it.
+            value = node.value
+            if isinstance(value, ast.Attribute) and value.attr == "views":
+                return True
+    return False
+
+
+def reads_bodies(tree: ast.Module, name: str) -> bool:
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr == name)
+        or (
+            isinstance(node, ast.Call)
+            and last_name(node.func) in {"getattr", "attrgetter"}
+            and any(
+                isinstance(each, ast.Constant) and each.value == name
+                for each in node.args
+            )
+        )
+        for node in ast.walk(tree)
+    )
+
+
+def asks_for_bodies(tree: ast.Module) -> bool:
+    """Tell whether a module has SQL of its own that gives bodies."""
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return any(
+        re.search(r"\bSELECT\b((?!\bFROM\b).)*(\bbody\b|(?<!\()\*)", text, re.DOTALL)
+        for text in texts
+    )
+
+
+def test_only_the_one_way_out_reads_views() -> None:
+    found = {name for name, tree in modules() if reads_views(tree)}
+    assert found == {"desk/share.py"}
+
+
+def test_only_a_node_makes_views() -> None:
+    makers = {
+        name
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and last_name(node.func) == "Views"
+    }
+    assert makers == {"node.py"}
+
+
+@pytest.mark.parametrize(("attribute", "known"), [("body", BODIES), ("bodies", PAGES)])
+def test_who_else_reads_bodies_is_known_and_why(
+    attribute: str, known: dict[str, str]
+) -> None:
+    found = {name for name, tree in modules() if reads_bodies(tree, attribute)}
+    new, gone = found - known.keys(), known.keys() - found
+    assert not new, f"{new} read object bodies: hand them out through desk/share"
+    assert gone <= {"desk/share.py"}, f"{gone} read none any more: take them off"
+
+
+def test_who_asks_the_database_for_bodies_is_known_and_why() -> None:
+    found = {name for name, tree in modules() if asks_for_bodies(tree)}
+    new, gone = found - QUERIES.keys(), QUERIES.keys() - found
+    assert not new, f"{new} read object bodies by SQL: hand them out through desk/share"
+    assert not gone, f"{gone} do not ask for bodies any more: take them off the list"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(node, tx, v, a):\n    return node.views.page(tx, v, a)",
+        "def f(self, tx, v, a):\n    return self._views.lines(tx, v, a)",
+        "def f(node):\n    read = node.views\n    return read",
+        "def f(node):\n    return getattr(node.views, 'page')",
+        "from serantau.records.views import Views\nread = Views.page",
+    ],
+)
+def test_the_walk_sees_a_way_around(code: str) -> None:
+    assert reads_views(ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["x.body", "getattr(x, 'body')", "operator.attrgetter('body')", "f(x).body[:3]"],
+)
+def test_the_walk_sees_a_body(code: str) -> None:
+    assert reads_bodies(ast.parse(code), "body")
+
+
+def test_the_walk_sees_sql() -> None:
+    assert asks_for_bodies(ast.parse("tx.rows('SELECT id, body FROM object')"))
+    assert asks_for_bodies(ast.parse("tx.rows('SELECT o.* FROM object o')"))
+    assert not asks_for_bodies(ast.parse("tx.rows('SELECT count(*) FROM object')"))
+    assert not asks_for_bodies(ast.parse("tx.rows('SELECT id FROM object')"))
