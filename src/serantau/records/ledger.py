@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import Any
 
 import orjson
@@ -44,16 +45,30 @@ class Released:
     expected: str = ""
 
 
+_RUNS, _GAPS = 0, 1
+
+
 def pack(stamps: Sequence[int]) -> bytes:
-    """Write stamps as ascending runs: (gap, length - 1) pairs of LEB128 numbers."""
-    packed = bytearray()
+    """Write a set of stamps as few bytes.
+
+    The first byte tells how: runs, as (gap, length - 1) pairs of LEB128 numbers, or,
+    where every other stamp is missing, the first stamp and then a byte for each gap.
+    """
     if not stamps:
         return b""
     ordered = sorted(set(stamps))
-    start = before = ordered[0]
-    end = 0
-    if ordered[-1] - start + 1 == len(ordered):
-        ordered, before = [], ordered[-1]
+    start, last = ordered[0], ordered[-1]
+    packed = bytearray([_RUNS])
+    if last - start + 1 == len(ordered):
+        _number(packed, start)
+        _number(packed, last - start)
+        return bytes(packed)
+    gaps = list(map(sub, ordered[1:], ordered))
+    if 2 * gaps.count(1) < len(gaps) and max(gaps) < 256:
+        packed[0] = _GAPS
+        _number(packed, start)
+        return bytes(packed + bytes(gaps))
+    end, before = 0, start
     for stamp in ordered:
         if stamp - before > 1:
             _number(packed, start - end)
@@ -73,20 +88,35 @@ def _number(packed: bytearray, number: int) -> None:
 
 
 def unpack(packed: bytes) -> Iterator[tuple[int, int]]:
-    """Read runs back, as (first, last) stamps."""
+    """Read stamps back, as runs from a first to a last one."""
+    if not packed:
+        return
     numbers: list[int] = []
     number = shift = 0
-    for byte in packed:
+    for place, byte in enumerate(packed[1:], 1):
         number |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
             numbers.append(number)
             number = shift = 0
+            if packed[0] == _GAPS:
+                yield from _by_gaps(numbers[0], packed[place + 1 :])
+                return
     end = 0
     for gap, more in zip(numbers[::2], numbers[1::2], strict=True):
         first = end + gap
         end = first + more + 1
         yield first, end - 1
+
+
+def _by_gaps(first: int, gaps: bytes) -> Iterator[tuple[int, int]]:
+    last = first
+    for gap in gaps:
+        if gap > 1:
+            yield first, last
+            first = last + gap
+        last += gap
+    yield first, last
 
 
 class Ledger:

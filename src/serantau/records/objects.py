@@ -210,10 +210,9 @@ class Objects:
     ) -> None:
         audiences = self._audiences
         types = audiences.words(tx, {version.type for version in fresh} | {source})
-        kinds = audiences.words(
-            tx,
-            {_word(kind) for version in fresh for kind, _ in version.edges},
-        )
+        words = {kind: _word(kind) for version in fresh for kind, _ in version.edges}
+        numbers = audiences.words(tx, words.values())
+        kinds = {kind: numbers[word] for kind, word in words.items()}
         sets = self._sets(tx, fresh, handling)
         first = tx.stamps(len(fresh))
         rows: list[_Held] = [
@@ -378,9 +377,12 @@ class Objects:
         edges: set[tuple[int, int, int]] = set()
         values: set[tuple[int, int]] = set()
         texts: list[tuple[int, str]] = []
+        # Most of a batch refers to the same few: its maker, its markings, its families.
+        targets = {target for version in fresh for _, target in version.edges}
+        keys = {target: id_key(target) for target in targets}
         for row, version in zip(rows, fresh, strict=True):
             for kind, target in version.edges:
-                edges.add((id_key(target), kinds[_word(kind)], row.added))
+                edges.add((keys[target], kinds[kind], row.added))
             for kind, text in version.values:
                 values.add((digest_of(kind, text), row.added))
             if version.text:

@@ -89,7 +89,7 @@ object_ = Table(
     UniqueConstraint("key", "modified"),
     Index(None, "slot", "added"),
     Index(None, "slot", "type", "added"),
-    Index(None, "modified", "added"),
+    Index(None, "modified", "slot", "added"),
 )
 
 # PostgreSQL only; with SQLite it is a full-text table of trigrams without the text.

@@ -291,56 +291,98 @@ def _union(branches: Sequence[str]) -> str:
 
 
 def _branches(stream: Stream, streams: tuple[Stream, ...], shape: _Shape) -> list[str]:
-    """Write one SELECT for each index range that a stream needs.
-
-    A leading `+` keeps a condition from choosing the index, so that ids are found by
-    key and instants by `modified`.
-    """
-    if stream.scope:
-        source, stamp = "entry e", "e.added"
-        own = f"e.scope = {stream.scope} AND "
-        slot, kind = "e.slot", "e.type"
-        joined = " JOIN object o ON o.added = e.object"
-    else:
-        source, stamp, own, slot, kind, joined = (
-            "object o",
-            "o.added",
-            "",
-            "o.slot",
-            "o.type",
-            "",
-        )
-    floor = f"{stamp} > {_floor(stream.since, shape.lite)}"
-    only_last = shape.last and not (shape.first or shape.at)
-    slots = _slots(stream, only_last=only_last)
-    chosen = _versions(shape, streams)
-    columns = f"{stamp} AS added, {'e.object' if stream.scope else 'o.added'} AS object"
+    """Write one SELECT for each index range that a stream needs."""
     if shape.by_id:
-        some_types = f" AND +{kind} IN ({_list(shape.types)})" if shape.types else ""
-        return [
-            f"SELECT {columns} FROM {source}{joined} WHERE {shape.by_id} AND {own}"
-            f"+{slot} IN ({_list(slots)}) AND +{floor}{some_types}{chosen}"
-        ]
-    if shape.at and not (shape.last or shape.first) and not stream.scope:
-        some_types = f" AND +{kind} IN ({_list(shape.types)})" if shape.types else ""
-        return [
-            f"SELECT {columns} FROM {source} WHERE o.modified = {instant} AND {floor} "
-            f"AND +{slot} IN ({_list(slots)}){some_types}"
-            for instant in shape.at
-        ] + [
-            # An unversioned object's version is its stamp.
-            f"SELECT {columns} FROM {source} WHERE o.added IN ({_list(shape.at)}) "
-            f"AND +o.modified = 0 AND +{floor} "
-            f"AND +{slot} IN ({_list(slots)}){some_types}"
-        ]
-    needs_object = joined if chosen and stream.scope else ""
+        return [_by_object(stream, streams, shape, shape.by_id)]
+    if shape.at and not shape.first:
+        return _by_instant(stream, streams, shape)
+    only_last = shape.last and not shape.first
+    return _by_slot(stream, streams, shape, _slots(stream, only_last=only_last))
+
+
+def _by_slot(
+    stream: Stream, streams: tuple[Stream, ...], shape: _Shape, slots: Sequence[int]
+) -> list[str]:
+    """Read a stream in order of stamp."""
+    row, chosen = _row(stream), _versions(shape, streams)
+    source, own = "object o", ""
+    if stream.scope:
+        own = f"e.scope = {stream.scope} AND "
+        source = "entry e" + (" JOIN object o ON o.added = e.object" if chosen else "")
     return [
-        f"SELECT {columns} FROM {source}{needs_object} WHERE {own}{slot} = {number}"
-        + (f" AND {kind} = {one}" if one is not None else "")
-        + f" AND {floor}{chosen}"
-        for number in slots
+        f"SELECT {row.columns} FROM {source} WHERE {own}{row.slot} = {slot}"
+        + (f" AND {row.type} = {one}" if one is not None else "")
+        + f" AND {row.stamp} > {_floor(stream.since, shape.lite)}{chosen}"
+        for slot in slots
         for one in (shape.types or (None,))
     ]
+
+
+def _by_object(
+    stream: Stream, streams: tuple[Stream, ...], shape: _Shape, found: str
+) -> str:
+    """Start from the few objects that `found` finds, and see which are in a stream.
+
+    A leading `+` keeps a condition from choosing the index instead.
+    """
+    row = _row(stream)
+    only_last = shape.last and not (shape.first or shape.at)
+    slots = _list(_slots(stream, only_last=only_last))
+    source, own = "object o", ""
+    if stream.scope:
+        source = "object o CROSS JOIN entry e"
+        own = f"e.object = o.added AND +e.scope = {stream.scope} AND "
+    types = f" AND +{row.type} IN ({_list(shape.types)})" if shape.types else ""
+    return (
+        f"SELECT {row.columns} FROM {source} WHERE {found} AND {own}"
+        f"+{row.slot} IN ({slots}) AND +{row.stamp} > "
+        f"{_floor(stream.since, shape.lite)}{types}{_versions(shape, streams)}"
+    )
+
+
+def _by_instant(
+    stream: Stream, streams: tuple[Stream, ...], shape: _Shape
+) -> list[str]:
+    """Read the versions of some instants, and the newest when asked for too."""
+    plain = _Shape(shape.lite, shape.types, "", shape.last, False, not shape.last, ())
+    last, superseded = _slots(stream, only_last=False)
+    found = []
+    slots = [superseded]
+    if shape.last:
+        found = _by_slot(stream, streams, plain, [last])
+    else:
+        slots = [last, superseded]
+        # An unversioned object's version is its stamp.
+        unversioned = f"o.added IN ({_list(shape.at)}) AND +o.modified = 0"
+        found = [_by_object(stream, streams, plain, unversioned)]
+    every = _Shape(shape.lite, shape.types, "", False, False, True, ())
+    for instant in shape.at:
+        for slot in slots:
+            one = f"o.modified = {instant} AND o.slot = {slot}"
+            if stream.scope or shape.types:
+                found.append(_by_object(stream, streams, every, one))
+                continue
+            found.append(
+                f"SELECT {_row(stream).columns} FROM object o WHERE {one} "
+                f"AND o.added > {_floor(stream.since, shape.lite)}"
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What a row of a stream is called in SQL."""
+
+    stamp: str
+    slot: str
+    type: str
+    columns: str
+
+
+def _row(stream: Stream) -> _Row:
+    name, object_ = ("e", "e.object") if stream.scope else ("o", "o.added")
+    columns = f"{name}.added AS added, {object_} AS object"
+    return _Row(f"{name}.added", f"{name}.slot", f"{name}.type", columns)
 
 
 def _slots(stream: Stream, *, only_last: bool) -> list[int]:
@@ -357,7 +399,7 @@ def _floor(since: int, lite: bool) -> str:
 
 def _versions(shape: _Shape, streams: tuple[Stream, ...]) -> str:
     """Write the condition that picks versions, where the slot does not say it."""
-    if shape.all_versions or (shape.last and not (shape.first or shape.at)):
+    if shape.all_versions or not (shape.first or shape.at):
         return ""
     either = []
     if shape.last:

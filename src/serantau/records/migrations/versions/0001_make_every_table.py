@@ -199,7 +199,10 @@ def _make_tables() -> None:
         sa.UniqueConstraint("key", "modified", name=op.f("uq_object_key_modified")),
     )
     op.create_index(
-        op.f("ix_object_modified_added"), "object", ["modified", "added"], unique=False
+        op.f("ix_object_modified_slot_added"),
+        "object",
+        ["modified", "slot", "added"],
+        unique=False,
     )
     op.create_index(
         op.f("ix_object_slot_added"), "object", ["slot", "added"], unique=False
@@ -356,7 +359,7 @@ def _drop_tables() -> None:
     op.drop_table("party")
     op.drop_index(op.f("ix_object_slot_type_added"), table_name="object")
     op.drop_index(op.f("ix_object_slot_added"), table_name="object")
-    op.drop_index(op.f("ix_object_modified_added"), table_name="object")
+    op.drop_index(op.f("ix_object_modified_slot_added"), table_name="object")
     op.drop_table("object")
     op.drop_table("meta")
     op.drop_table("marking_set")
