@@ -68,11 +68,11 @@ def test_objects_come_packed_or_not_as_bundle_or_lines(api: Api) -> None:
         ),
         (lines, {"Content-Type": "application/x-ndjson"}),
         (
-            gzip.compress(json.dumps(indicator(4)).encode()),
+            gzip.compress(json.dumps(indicator(4)).encode(), mtime=0),
             {"Content-Type": "application/gzip"},
         ),
         (
-            gzip.compress(json.dumps([indicator(5)]).encode()),
+            gzip.compress(json.dumps([indicator(5)]).encode(), mtime=0),
             {"Content-Type": "application/json", "Content-Encoding": "gzip"},
         ),
     ]

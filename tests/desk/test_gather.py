@@ -34,10 +34,10 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         (orjson.dumps(indicator(1)), "stix"),
         (orjson.dumps([indicator(1)]), "stix"),
         (orjson.dumps(indicator(1)) + b"\n" + orjson.dumps(indicator(2)), "stix"),
-        (gzip.compress(orjson.dumps(indicator(1))), "stix"),
+        (gzip.compress(orjson.dumps(indicator(1)), mtime=0), "stix"),
         (orjson.dumps(EVENT), "misp"),
         (orjson.dumps({"response": [EVENT]}), "misp"),
-        (gzip.compress(orjson.dumps(EVENT)), "misp"),
+        (gzip.compress(orjson.dumps(EVENT), mtime=0), "misp"),
         (b'{"type": "Topology", "objects": {"countries": {}}}', "other"),
         (b'{"document": {"type": "x", "id": "y"}}', "other"),
         (b'{"name": "a list", "type": "cidr", "list": []}', "other"),
@@ -66,7 +66,7 @@ def test_real_files_are_told_apart(corpora: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        gzip.compress(orjson.dumps(EVENT))[:-9],
+        gzip.compress(orjson.dumps(EVENT), mtime=0)[:-9],
         b'{"Event": {"info": "x", "uuid": "',
         b'{"Event": 1}',
         b'{"response": []}',
