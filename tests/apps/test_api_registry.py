@@ -67,12 +67,13 @@ def test_a_party_is_added_with_all_that_is_said_of_it(api: Api) -> None:
     ("method", "path", "body"),
     [
         ("PUT", "/parties/th", {"kind": "partner"}),
+        ("PUT", "/parties/sg", {"kind": "own"}),
         ("PUT", "/parties/th", {"kind": "own", "until": "2026-01-01T00:00:00Z"}),
         ("POST", "/parties/th/block", None),
         ("POST", "/users/boss/disable", None),
     ],
 )
-def test_an_administrator_cannot_lock_everyone_out(
+def test_an_administrator_cannot_give_away_or_lock_the_node(
     api: Api, method: str, path: str, body: Any
 ) -> None:
     assert api(method, path, json=body).status_code == 409

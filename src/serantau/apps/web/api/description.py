@@ -15,7 +15,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 import serantau
 from serantau.apps.web.api.door import LEAST_ROLE, ROOT
 from serantau.apps.web.api.fault import Failed, kinds
-from serantau.apps.web.api.words import Answer, Given
+from serantau.apps.web.api.words import END, Answer, Given
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 
@@ -52,7 +52,17 @@ def describe() -> dict[str, Any]:
         for operation in operations.values():
             for parameter in operation.get("parameters", ()):
                 _say_absent(parameter["schema"])
-    return found
+    plain: dict[str, Any] = _plain(found)
+    return plain
+
+
+def _plain(found: Any) -> Any:
+    """Write patterns as the description's readers do, to whom `$` is the end alone."""
+    if isinstance(found, dict):
+        return {name: _plain(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [_plain(value) for value in found]
+    return found.replace(END, "$") if isinstance(found, str) else found
 
 
 def _say_absent(schema: dict[str, Any]) -> None:

@@ -198,6 +198,8 @@ def _put(node: Node, tx: Tx, party: Party) -> PartyChanged:
             f"{party.name!r} is this node's own party: it stays of kind own, and is "
             "neither blocked nor ended."
         )
+    if party.kind is Kind.OWN and party.name != node.audiences.own:
+        raise Conflict(f"This node's own party is {node.audiences.own!r}.")
     changes = node.registry.put_party(tx, party)
     known, sets = node.audiences.known(tx), node.audiences.sets(tx)
     return PartyChanged(

@@ -113,7 +113,7 @@ def release_page(
     node: Node, tx: Tx, party: int | None, since: str | None, after: int, limit: int
 ) -> ReleasePage:
     """Give a page of the release log, of one party or of all."""
-    begin = read_time(since, "since") if since else 0
+    begin = 0 if since is None else read_time(since, "since")
     rows = node.ledger.log(tx, party=party, since=begin, after=after, limit=limit + 1)
     shown = rows[:limit]
     return ReleasePage(

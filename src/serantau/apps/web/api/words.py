@@ -12,8 +12,7 @@ from serantau.clock import instant, taxii_text
 from serantau.errors import BadRequest
 from serantau.rules.marking import Tlp
 
-# For Python a `$` also stands before a last line break; for the readers of the OpenAPI
-# description it does not, and what follows it here says nothing more.
+# For Python a `$` also stands before a last line break.
 END: Final = r"$(?!\n)"
 # No control characters: PostgreSQL takes no NUL, and a terminal obeys some of them.
 NO_CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
