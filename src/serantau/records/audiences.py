@@ -8,6 +8,7 @@ with stamps of its own, so that no cursor has passed it by.
 from __future__ import annotations
 
 import hashlib
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from serantau.rules.party import Circle, Kind, Party
 from serantau.rules.release import Policy, Verdict, judge, table_markdown
 
 _VERDICT = ("party", "marking_set", "released", "since", "rule", "got", "expected")
+_JUDGED_BY = "judged-by"
 _SLOTS = "(:last, :superseded)"
 
 
@@ -45,11 +47,13 @@ class Audiences:
         self.own = own
         self.policy = policy
         self._sets: dict[MarkingSet, int] = {}
+        self._joined: dict[tuple[int, int], int] = {}
         self._words: dict[str, int] = {}
 
     def forget(self) -> None:
         """Drop what is remembered of the store, as when its tables were made anew."""
         self._sets.clear()
+        self._joined.clear()
         self._words.clear()
 
     def keep_up(self, database: Database) -> list[tuple[int, Change]]:
@@ -140,6 +144,9 @@ class Audiences:
 
     def joined_number(self, tx: Tx, one: int, other: int) -> int:
         """Give the number of two sets joined; it is never wider than either."""
+        held = tx.recall(self._joined, (one, other))
+        if held is not None:
+            return int(held)
         joined = self.set_of(tx, one).joined(self.set_of(tx, other))
         since = {
             int(row.party): int(row.since)
@@ -161,6 +168,7 @@ class Audiences:
                     party=party,
                     number=number,
                 )
+        tx.note(self._joined, (one, other), number)
         return number
 
     @staticmethod
@@ -286,6 +294,7 @@ class Audiences:
 
         To be called after parties, circles, marking definitions or policy changed.
         """
+        tx.memory.pop(_JUDGED_BY, None)
         found = self.changes(tx)
         for number, change in found:
             self._apply(tx, number, change)
@@ -295,6 +304,7 @@ class Audiences:
 
     def admit_party(self, tx: Tx, number: int) -> None:
         """Judge every marking set for a new party: it sees all history it may have."""
+        tx.memory.pop(_JUDGED_BY, None)
         known, circles = self.known(tx), self.circles(tx)
         party = self.parties(tx)[number]
         rows = []
@@ -318,7 +328,14 @@ class Audiences:
         marking_set: MarkingSet,
         arriving: Mapping[str, Marking],
     ) -> None:
-        known, circles = {**self.known(tx), **arriving}, self.circles(tx)
+        # A batch may bring hundreds of new sets; what they are judged by is read once.
+        by = tx.memory.get(_JUDGED_BY)
+        if by is None:
+            by = (self.known(tx), self.circles(tx), self.parties(tx))
+            tx.memory[_JUDGED_BY] = by
+        known, circles, parties = by
+        if arriving:
+            known = ChainMap(dict(arriving), known)
         rows = [
             _row(
                 place,
@@ -333,7 +350,7 @@ class Audiences:
                 ),
                 0,
             )
-            for place, party in self.parties(tx).items()
+            for place, party in parties.items()
         ]
         tx.insert_many(tables.verdict, _VERDICT, rows)
         tx.run("UPDATE stamp SET epoch = epoch + 1")

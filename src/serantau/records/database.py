@@ -44,6 +44,8 @@ class Tx:
         self.connection = connection
         self.clock = clock
         self.lite = connection.dialect.name == "sqlite"
+        # What whoever works in this transaction wants to keep for its length.
+        self.memory: dict[str, Any] = {}
         self._noted: dict[int, tuple[dict[Any, Any], dict[Any, Any]]] = {}
 
     def recall(self, memory: dict[Any, Any], key: Any) -> Any:
