@@ -27,7 +27,9 @@ DAY = "2026-03-{day:02}T00:00:00.000Z"
 
 # Real processes, and quick ones: what they import is imported once, before they fork.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["stores", "pytest", "hypothesis"])
+PROCESSES.set_forkserver_preload(
+    ["serantau.desk.intake", "serantau.desk.share", "psycopg", "pytest", "hypothesis"]
+)
 
 READER = Reader(
     Limits(
