@@ -21,6 +21,9 @@ def test_the_page_has_every_verb_with_its_request_and_least_role() -> None:
 
 
 def test_the_page_has_every_kind_of_fault() -> None:
+    # Another program's errors are none of the API's, also when they are loaded.
+    import serantau.apps.demo.region  # noqa: F401
+
     assert faults_markdown() in PAGE
 
 

@@ -55,7 +55,10 @@ def kinds() -> dict[str, tuple[int, str]]:
     while above:
         one = above.pop(0)
         found[_kind(one)] = (one.status, one().title)
-        above += one.__subclasses__()
+        # The tree of errors is one module; a program beside the doors may have more.
+        above += [
+            each for each in one.__subclasses__() if each.__module__ == one.__module__
+        ]
     return found
 
 
