@@ -427,3 +427,11 @@ def test_the_values_a_pattern_looks_for_are_found(
     text: str, values: list[tuple[str, str]]
 ) -> None:
     assert parse(text).values() == tuple(values)
+
+
+def test_mixed_observation_operators_group_without_the_loosest_of_them() -> None:
+    text = "[a:b = 1] AND [a:b = 2] OR [a:b = 3]"
+    pattern = parse(text)
+    assert accepted_by_oasis(text)
+    assert same(parse(str(pattern)), pattern)
+    assert pattern != parse("[a:b = 1] OR [a:b = 2] AND [a:b = 3]")
