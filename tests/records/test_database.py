@@ -487,11 +487,30 @@ def test_lists_bind_as_one_value_whatever_their_length(store: Store) -> None:
         assert sum(1 for _ in tx.stream("SELECT n FROM word", size=100)) >= 3000
 
 
-def test_statements_of_many_shapes_do_not_pile_up(store: Store) -> None:
+def test_a_column_without_a_name_of_its_own_can_still_be_read(store: Store) -> None:
     with store.db.read() as tx:
-        for number in range(database._TEXTS_KEPT + 10):
-            assert tx.value(f"SELECT {number}") == number
-    assert len(database._TEXTS) <= database._TEXTS_KEPT + 1
+        row = tx.row("SELECT 1 AS one, 2, 3 AS count")
+    assert (row.one, row[1], row.count) == (1, 2, 3)
+
+
+def test_a_percent_sign_in_a_statement_is_one(store: Store) -> None:
+    with store.db.read() as tx:
+        assert tx.value("SELECT 7 % 4 WHERE 'a:b%' LIKE :some", some="a:%") == 3
+
+
+def test_what_a_statement_says_wrong_is_told_as_the_stores(store: Store) -> None:
+    with pytest.raises(StoreError), store.db.read() as tx:
+        if not store.db.lite:
+            tx.run("SET LOCAL statement_timeout = 1")
+        tx.run("SELECT nothing" if store.db.lite else "SELECT pg_sleep(9)")
+
+
+def test_a_question_is_asked_once_where_nothing_changes(store: Store) -> None:
+    answers = iter(range(9))
+    with store.db.read() as tx:
+        assert [tx.once("q", lambda: next(answers)) for _ in range(2)] == [0, 0]
+    with store.db.write() as tx:
+        assert [tx.once("q", lambda: next(answers)) for _ in range(2)] == [1, 2]
 
 
 def test_a_sqlite_file_opened_by_many_at_once_is_made_once(tmp_path: Path) -> None:

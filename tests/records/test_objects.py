@@ -106,7 +106,7 @@ def test_two_definitions_that_are_held_under_one_id_are_not_believed(
             "INSERT INTO object (added, key, modified, slot, type, source, id, "
             "version, own_set, body) VALUES (:added, :key, 5, :slot, :type, :source, "
             ":id, :version, :own_set, :body)",
-            **{**row._mapping, "added": tx.stamps(1), "body": changed},
+            **{**row._asdict(), "added": tx.stamps(1), "body": changed},
         )
         store.audiences.refresh(tx)
     assert made["id"] not in store.ids("vn")

@@ -8,13 +8,16 @@ a file of their own and with PostgreSQL only rows are locked.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -23,6 +26,8 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from serantau.clock import Clock
 from serantau.errors import Busy, ConfigError, StoreError
 from serantau.records import tables
+
+T = TypeVar("T")
 
 _PAGE_BYTES = 16_384
 _BUSY_SECONDS = 60.0
@@ -37,15 +42,26 @@ _RESHAPE = ("BEGIN IMMEDIATE",)
 
 
 class Tx:
-    """One transaction: statements by name, and the stamps that it may give out."""
+    """One transaction: statements by name, and the stamps that it may give out.
 
-    def __init__(self, connection: Connection, clock: Clock) -> None:
-        """Wrap an open `connection`; `Database` makes these."""
+    Statements are SQL text with `:name` for what is bound. They go to the driver as
+    they are: what SQLAlchemy does around each costs more than most of them.
+    """
+
+    def __init__(
+        self, connection: Connection, clock: Clock, *, steady: bool = False
+    ) -> None:
+        """Wrap an open `connection`; `Database` makes these.
+
+        steady: whether nothing in the store changes while this lasts.
+        """
         self.connection = connection
         self.clock = clock
         self.lite = connection.dialect.name == "sqlite"
+        self.steady = steady
+        self._driver: Any = connection.connection.driver_connection
         # What whoever works in this transaction wants to keep for its length.
-        self.memory: dict[str, Any] = {}
+        self.memory: dict[Any, Any] = {}
         self._noted: dict[int, tuple[dict[Any, Any], dict[Any, Any]]] = {}
 
     def recall(self, memory: dict[Any, Any], key: Any) -> Any:
@@ -66,36 +82,54 @@ class Tx:
         for memory, noted in self._noted.values():
             memory.update(noted)
 
-    def _text(self, sql: str) -> sa.TextClause:
-        found = _TEXTS.get(sql)
-        if found is None:
-            if len(_TEXTS) > _TEXTS_KEPT:
-                _TEXTS.clear()
-            found = _TEXTS[sql] = sa.text(sql)
+    def once(self, key: Any, work: Callable[[], T]) -> T:
+        """Give what `work` gives, done once in a transaction in which nothing changes.
+
+        Args:
+            key: names the question; nobody else's may be equal.
+            work: reads the answer. What it raises is not remembered.
+        """
+        if not self.steady:
+            return work()
+        if key not in self.memory:
+            self.memory[key] = work()
+        found: T = self.memory[key]
         return found
+
+    def execute(self, sql: str, values: Mapping[str, Any]) -> Any:
+        """Run a statement and give the driver's cursor (PEP 249)."""
+        if self.lite:
+            return self._driver.execute(sql, values)
+        return self._driver.execute(_with_percents(sql), values)
 
     def rows(self, sql: str, /, **values: Any) -> list[Any]:
         """Run a query and give all of its rows."""
-        return list(self.connection.execute(self._text(sql), values).fetchall())
+        cursor = self.execute(sql, values)
+        make = _row_of(tuple([column[0] for column in cursor.description]))
+        return [make(row) for row in cursor.fetchall()]
 
     def row(self, sql: str, /, **values: Any) -> Any:
         """Run a query and give its first row, or None."""
-        return self.connection.execute(self._text(sql), values).fetchone()
+        cursor = self.execute(sql, values)
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        return _row_of(tuple([column[0] for column in cursor.description]))(row)
 
     def value(self, sql: str, /, **values: Any) -> Any:
         """Run a query and give the first column of its first row, or None."""
-        row = self.row(sql, **values)
+        row = self.execute(sql, values).fetchone()
         return None if row is None else row[0]
 
     def run(self, sql: str, /, **values: Any) -> int:
         """Run a statement and give the number of rows it touched."""
-        return self.connection.execute(self._text(sql), values).rowcount
+        return int(self.execute(sql, values).rowcount)
 
     def stream(self, sql: str, /, size: int = 1000, **values: Any) -> Iterator[Any]:
         """Run a query and give its rows without holding them all."""
         options = {"stream_results": True, "yield_per": size}
         yield from self.connection.execute(
-            self._text(sql), values, execution_options=options
+            sa.text(sql), values, execution_options=options
         )
 
     def insert(self, table: sa.Table, values: Mapping[str, Any]) -> int:
@@ -178,11 +212,24 @@ class Tx:
 
     def epoch(self) -> int:
         """Give the number that grows whenever what some party may see changes."""
-        return int(self.value("SELECT epoch FROM stamp"))
+        return self.once("epoch", lambda: int(self.value("SELECT epoch FROM stamp")))
 
 
-_TEXTS: dict[str, sa.TextClause] = {}
-_TEXTS_KEPT = 2000
+_BOUND = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+
+
+@lru_cache(maxsize=2000)
+def _with_percents(sql: str) -> str:
+    """Write what is bound as psycopg does."""
+    return _BOUND.sub(r"%(\1)s", sql.replace("%", "%%"))
+
+
+@lru_cache(maxsize=1000)
+def _row_of(names: tuple[str, ...]) -> Callable[[Iterable[Any]], Any]:
+    """Give what makes a row with these names; a column without a good one has none."""
+    make: Any = namedtuple  # Names that are not known before are not for mypy.
+    found: Callable[[Iterable[Any]], Any] = make("Row", names, rename=True)._make
+    return found
 
 
 def _postgres_type(column: sa.Column[Any]) -> str:
@@ -225,6 +272,8 @@ class Database:
         )
         self._here = threading.local()
         self.engine: Engine = self._open()
+        driver: Any = self.engine.dialect.dbapi
+        self._refusal: type[Exception] = driver.OperationalError
 
     def _open(self) -> Engine:
         if not self.lite:
@@ -283,7 +332,7 @@ class Database:
             self.engine.connect().execution_options(**self._steady) as connection,
             connection.begin(),
         ):
-            tx = Tx(connection, self.clock)
+            tx = Tx(connection, self.clock, steady=True)
             yield tx
         tx.settle()
 
@@ -339,15 +388,16 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.OperationalError as fault:
-            state = getattr(fault.orig, "sqlstate", None)
-            if state == _LOCK_NOT_AVAILABLE or "is locked" in str(fault.orig):
+        except (sa.exc.OperationalError, self._refusal) as fault:
+            said = getattr(fault, "orig", fault)
+            state = getattr(said, "sqlstate", None)
+            if state == _LOCK_NOT_AVAILABLE or "is locked" in str(said):
                 raise Busy(
                     f"{self.url.database} is held by another process.",
                     mend="Wait for it to end, or see who has it open.",
                 ) from fault
             raise StoreError(
-                f"{self.shown}: {str(fault.orig).strip()}",
+                f"{self.shown}: {str(said).strip()}",
                 mend="`serantau doctor` tells more.",
             ) from fault
 

@@ -7,14 +7,15 @@ stamps, as runs. A page of a thousand neighbours takes a few bytes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import sub
 from typing import Any
 
 import orjson
-from sqlalchemy.exc import OperationalError
 
 from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
@@ -46,30 +47,33 @@ class Released:
 
 
 _RUNS, _GAPS = 0, 1
+_MANY, _CLOSE = 16, 32
 
 
 def pack(stamps: Sequence[int]) -> bytes:
-    """Write a set of stamps as few bytes.
+    """Write a set of stamps, in ascending order, as few bytes.
 
     The first byte tells how: runs, as (gap, length - 1) pairs of LEB128 numbers, or,
-    where every other stamp is missing, the first stamp and then a byte for each gap.
+    for many that lie close together, the first stamp and then a byte for each gap,
+    deflated (RFC 1950).
     """
     if not stamps:
         return b""
-    ordered = sorted(set(stamps))
-    start, last = ordered[0], ordered[-1]
+    start, last = stamps[0], stamps[-1]
     packed = bytearray([_RUNS])
-    if last - start + 1 == len(ordered):
+    if last - start + 1 == len(stamps):
         _number(packed, start)
         _number(packed, last - start)
         return bytes(packed)
-    gaps = list(map(sub, ordered[1:], ordered))
-    if 2 * gaps.count(1) < len(gaps) and max(gaps) < 256:
-        packed[0] = _GAPS
-        _number(packed, start)
-        return bytes(packed + bytes(gaps))
+    if len(stamps) >= _MANY and last - start < _CLOSE * len(stamps):
+        # A gap of 256 or more does not fit into a byte.
+        with contextlib.suppress(ValueError):
+            gaps = bytes(map(sub, stamps[1:], stamps))
+            packed[0] = _GAPS
+            _number(packed, start)
+            return bytes(packed + zlib.compress(gaps, 1))
     end, before = 0, start
-    for stamp in ordered:
+    for stamp in stamps:
         if stamp - before > 1:
             _number(packed, start - end)
             _number(packed, before - start)
@@ -100,7 +104,8 @@ def unpack(packed: bytes) -> Iterator[tuple[int, int]]:
             numbers.append(number)
             number = shift = 0
             if packed[0] == _GAPS:
-                yield from _by_gaps(numbers[0], packed[place + 1 :])
+                gaps = zlib.decompress(packed[place + 1 :])
+                yield from _by_gaps(numbers[0], gaps)
                 return
     end = 0
     for gap, more in zip(numbers[::2], numbers[1::2], strict=True):
@@ -151,7 +156,8 @@ class Ledger:
             stamps: of the object versions that go, at least one, in any order.
             epoch: of the verdicts that released them.
         """
-        low, high = min(stamps), max(stamps)
+        ordered = sorted(set(stamps))
+        low, high = ordered[0], ordered[-1]
         tx.run(
             "INSERT INTO ledger.release (at, party, actor, way, collection, "
             "grant_view, request, count, span, low, high, stamps) VALUES (:at, :party, "
@@ -164,11 +170,11 @@ class Ledger:
             collection=collection,
             granted=self._grant(tx, party, epoch),
             request=request.replace("\x00", "%00"),
-            count=len(stamps),
+            count=len(ordered),
             span=(high - low).bit_length(),
             low=low,
             high=high,
-            stamps=pack(stamps),
+            stamps=pack(ordered),
         )
 
     def forget(self) -> None:
@@ -201,9 +207,9 @@ class Ledger:
             try:
                 with tx.connection.begin_nested():
                     tx.run(_GRANT, **values)
-            except OperationalError as fault:
+            except Exception as fault:
                 # Another process wrote the same row since this transaction began.
-                if getattr(fault.orig, "sqlstate", "") != _SERIALIZATION_FAILURE:
+                if getattr(fault, "sqlstate", "") != _SERIALIZATION_FAILURE:
                     raise
         tx.note(self._grants, party, (epoch, number))
         return number

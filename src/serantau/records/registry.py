@@ -291,13 +291,17 @@ class Registry:
 
     def caller_by_token(self, tx: Tx, secret: str) -> Caller | None:
         """Give who holds this bearer token, if anyone may with it now."""
+        digest = _digest(secret)
+        return tx.once(("token", digest), lambda: self._by_token(tx, digest))
+
+    def _by_token(self, tx: Tx, digest: str) -> Caller | None:
         now = tx.clock.now()
         row = tx.row(
             "SELECT u.name, u.party, u.role FROM token t "
             "JOIN user_account u ON u.n = t.user_account "
             "WHERE t.digest = :digest AND NOT u.disabled "
             "AND (t.expires IS NULL OR t.expires > :now)",
-            digest=_digest(secret),
+            digest=digest,
             now=now,
         )
         return None if row is None else self._caller(tx, row, now)
@@ -353,6 +357,10 @@ class Registry:
         Raises:
             NotFound: there is none.
         """
+        return tx.once(("collection", name), lambda: self._named(tx, name))
+
+    @staticmethod
+    def _named(tx: Tx, name: str) -> Collection:
         row = tx.row(
             "SELECT * FROM collection WHERE id = :name OR alias = :name",
             name=_storable(name),
