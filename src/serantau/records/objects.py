@@ -76,6 +76,7 @@ class _Held:
     slot: int
     own_set: int
     type: int
+    id: str
     before: int = 0
 
 
@@ -120,30 +121,50 @@ class Objects:
             boxes: numbers of box collections.
         """
         result = Admission()
-        fresh = self._sift(tx, versions, result)
+        known = self._known(tx, versions)
+        fresh = self._sift(tx, versions, known, result)
+        rows: list[_Held] = []
         if fresh:
-            self._store(tx, fresh, source, handling, result)
+            rows = self._store(tx, fresh, known, source, handling, result)
         if boxes:
-            self._join(tx, [*result.new, *result.held], boxes)
+            # Of an object that came for the first time nothing can be in a box yet.
+            rest = {row.key for row in rows if row.key in known}
+            rest.update(version.key for version in result.held)
+            first = [row for row in rows if row.key not in rest]
+            self._join(tx, first, rest, boxes)
         return result
 
-    def _sift(
-        self, tx: Tx, versions: Sequence[ObjectVersion], result: Admission
-    ) -> list[ObjectVersion]:
-        """Part what is new from what is here and from what contradicts it."""
-        known: dict[int, list[Any]] = {}
+    @staticmethod
+    def _known(tx: Tx, versions: Sequence[ObjectVersion]) -> dict[int, list[_Held]]:
+        """Give what is held of these objects, by key and in order of stamp."""
+        known: dict[int, list[_Held]] = {}
         for row in tx.rows(
-            "SELECT key, modified, added, id FROM object WHERE "
+            "SELECT added, key, modified, slot, own_set, type, id FROM object WHERE "
             + tx.among("key", "keys")
             + " ORDER BY added",
             keys=tx.array({version.key for version in versions}),
         ):
-            known.setdefault(row.key, []).append(row)
+            known.setdefault(row.key, []).append(_Held(*row))
+        return known
+
+    def _sift(
+        self,
+        tx: Tx,
+        versions: Sequence[ObjectVersion],
+        known: dict[int, list[_Held]],
+        result: Admission,
+    ) -> list[ObjectVersion]:
+        """Part what is new from what is here and from what contradicts it."""
         fresh: dict[int, dict[int, ObjectVersion]] = {}
-        same: list[tuple[ObjectVersion, Any]] = []
+        same: list[tuple[ObjectVersion, _Held]] = []
         for version in versions:
+            batch = fresh.get(version.key)
+            if batch is None:
+                batch = fresh[version.key] = {}
+                if version.key not in known:
+                    batch[version.modified] = version
+                    continue
             row = _alike(version, known.get(version.key, ()))
-            batch = fresh.setdefault(version.key, {})
             twin = _alike(version, batch.values())
             if row is not None:
                 same.append((version, row))
@@ -204,13 +225,15 @@ class Objects:
         self,
         tx: Tx,
         fresh: list[ObjectVersion],
+        known: dict[int, list[_Held]],
         source: str,
         handling: Handling,
         result: Admission,
-    ) -> None:
+    ) -> list[_Held]:
         audiences = self._audiences
         types = audiences.words(tx, {version.type for version in fresh} | {source})
-        words = {kind: _word(kind) for version in fresh for kind, _ in version.edges}
+        named = {kind for version in fresh for kind, _ in version.edges}
+        words = {kind: _word(kind) for kind in named}
         numbers = audiences.words(tx, words.values())
         kinds = {kind: numbers[word] for kind, word in words.items()}
         sets = self._sets(tx, fresh, handling)
@@ -223,12 +246,13 @@ class Objects:
                 2 * number,
                 number,
                 types[version.type],
+                version.id,
             )
             for at, version, number in zip(
                 range(first, first + len(fresh)), fresh, sets, strict=True
             )
         ]
-        self._order(tx, rows)
+        self._order(tx, rows, known)
         came = types[source]
         tx.insert_many(
             tables.object_,
@@ -253,6 +277,7 @@ class Objects:
         result.new, result.first, result.last = fresh, first, first + len(fresh) - 1
         if any(version.type == "marking-definition" for version in fresh):
             audiences.refresh(tx)
+        return rows
 
     def _sets(
         self, tx: Tx, fresh: list[ObjectVersion], handling: Handling
@@ -285,20 +310,13 @@ class Objects:
             numbers.append(number)
         return numbers
 
-    def _order(self, tx: Tx, rows: list[_Held]) -> None:
+    def _order(self, tx: Tx, rows: list[_Held], known: dict[int, list[_Held]]) -> None:
         """Set the slots of `rows` and of their other versions in the store."""
         versions: dict[int, list[_Held]] = {}
         for row in rows:
             versions.setdefault(row.key, []).append(row)
         new = {row.added for row in rows}
-        held = [
-            _Held(*row)
-            for row in tx.rows(
-                "SELECT added, key, modified, slot, own_set, type FROM object WHERE "
-                + tx.among("key", "keys"),
-                keys=tx.array(versions),
-            )
-        ]
+        held = [row for key in versions for row in known.get(key, ())]
         for row in held:
             versions[row.key].append(row)
         moved: list[_Held] = []
@@ -309,7 +327,7 @@ class Objects:
         for row in moved:
             self._move(tx, row)
         if held:
-            self._follow(tx, rows, {row.key for row in held})
+            self._follow(tx, rows, held)
 
     def _slots(self, tx: Tx, several: list[_Held]) -> list[_Held]:
         """Work out the slots of all versions of one object, and give which changed."""
@@ -336,20 +354,25 @@ class Objects:
         if row.slot // 2 != row.before // 2:
             self._audiences.follow(tx, row.added, row.slot, row.type, anew=anew)
 
-    def _follow(self, tx: Tx, rows: list[_Held], keys: set[int]) -> None:
+    def _follow(self, tx: Tx, rows: list[_Held], held: list[_Held]) -> None:
         """Put new versions into the boxes that hold another version of the object."""
-        boxed = tx.rows(
-            "SELECT DISTINCT o.key, e.scope FROM object o JOIN entry e ON "
-            "e.object = o.added JOIN scope s ON s.n = e.scope WHERE s.party = 0 AND "
-            + tx.among("o.key", "keys"),
-            keys=tx.array(keys),
-        )
-        by_key: dict[int, list[int]] = {}
-        for key, scope in boxed:
-            by_key.setdefault(key, []).append(scope)
+        keys = {row.added: row.key for row in held}
+        shared = {row.n for row in tx.rows("SELECT n FROM scope WHERE party = 0")}
+        by_key: dict[int, set[int]] = {}
+        for row in self._entries(tx, keys):
+            if row.scope in shared:
+                by_key.setdefault(keys[row.object], set()).add(row.scope)
         self._enter(
             tx,
-            [(scope, row) for row in rows for scope in by_key.get(row.key, ())],
+            [(scope, row) for row in rows for scope in sorted(by_key.get(row.key, ()))],
+        )
+
+    @staticmethod
+    def _entries(tx: Tx, stamps: Iterable[int]) -> list[Any]:
+        """Give which versions are entered where."""
+        return tx.rows(
+            "SELECT object, scope FROM entry WHERE " + tx.among("object", "stamps"),
+            stamps=tx.array(stamps),
         )
 
     @staticmethod
@@ -387,27 +410,34 @@ class Objects:
                 values.add((digest_of(kind, text), row.added))
             if version.text:
                 texts.append((row.added, searchable(version.text)))
-        tx.insert_new(tables.edge, ("target", "kind", "source"), sorted(edges))
-        tx.insert_new(tables.value, ("digest", "object"), sorted(values))
+        # Their stamps were given out just now, so none of these rows is there already.
+        tx.insert_many(tables.edge, ("target", "kind", "source"), sorted(edges))
+        tx.insert_many(tables.value, ("digest", "object"), sorted(values))
         tx.insert_texts(texts)
 
     def _join(
-        self, tx: Tx, versions: Iterable[ObjectVersion], boxes: Sequence[int]
+        self, tx: Tx, first: list[_Held], keys: set[int], boxes: Sequence[int]
     ) -> None:
-        """Put versions, and every other version of their objects, into boxes."""
-        keys = tx.array({version.key for version in versions})
+        """Put versions that came first, and all versions of others, into boxes."""
+        rows: list[_Held] = []
+        if keys:
+            rows = [
+                _Held(*row)
+                for row in tx.rows(
+                    "SELECT added, key, modified, slot, own_set, type, id FROM object "
+                    "WHERE " + tx.among("key", "keys") + " ORDER BY added",
+                    keys=tx.array(keys),
+                )
+            ]
+        entered = {
+            (row.object, row.scope)
+            for row in self._entries(tx, [row.added for row in rows] if rows else ())
+        }
         for box in boxes:
             scope = self._audiences.scope(tx, box, 0)
-            rows = tx.rows(
-                "SELECT added, key, modified, slot, own_set, type FROM object o WHERE "
-                + tx.among("key", "keys")
-                # The + keeps SQLite from looking through the whole box for each object.
-                + " AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.object = o.added "
-                "AND +e.scope = :scope) ORDER BY added",
-                keys=keys,
-                scope=scope,
-            )
-            self._enter(tx, [(scope, _Held(*row)) for row in rows])
+            lacking = [row for row in rows if (row.added, scope) not in entered]
+            members = sorted([*first, *lacking], key=lambda row: row.added)
+            self._enter(tx, [(scope, row) for row in members])
 
     def delete(
         self, tx: Tx, object_id: str, *, box: int = 0, stamps: Collection[int] = ()
@@ -428,7 +458,7 @@ class Objects:
         rows = [
             _Held(*row)
             for row in tx.rows(
-                "SELECT added, key, modified, slot, own_set, type FROM object "
+                "SELECT added, key, modified, slot, own_set, type, id FROM object "
                 "WHERE key = :key AND id = :id",
                 key=id_key(object_id),
                 id=object_id,
