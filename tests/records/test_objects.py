@@ -256,6 +256,19 @@ def test_an_object_taken_in_through_a_box_leaves_the_store_with_it(
         assert store.ids("vn") == left
 
 
+def test_an_object_is_put_into_a_box_once_however_often_it_comes(store: Store) -> None:
+    with store.db.write() as tx:
+        box = store.registry.put_collection(tx, "b", "B", box=True).number
+    one, other = indicator("one", GREEN), indicator("other", GREEN)
+    store.admit(one, one, other, box=box)
+    store.admit(other, later(one, 2), later(one, 2), later(one, 3), box=box)
+    with store.db.read() as tx:
+        entered = [row.object for row in tx.rows("SELECT object FROM entry")]
+        held = [row.added for row in tx.rows("SELECT added FROM object")]
+    assert sorted(entered) == sorted(held)
+    assert len(held) == 4
+
+
 def test_a_version_that_joins_a_set_opened_late_is_not_lost(store: Store) -> None:
     # The set of a later version was opened to vn by a lifted block; the earlier version
     # of an object that came before the block joins it and has no entry there.
