@@ -5,11 +5,12 @@ among its names), a list, one object, or objects one after the other (NDJSON), e
 perhaps packed with gzip. What comes out is the text of each object as it stands there,
 or a finding where there is none; memory is a window and one object.
 
-Almost every object is cut out by one regular expression that matches a balanced object.
-What it does not match (too deep, not all there yet, broken) goes through a scanner that
-knows the grammar of JSON and keeps its own stack. Where the grammar breaks, the scanner
-says where, and the next thing that looks like the start of an object is where it goes
-on: one broken object costs one object.
+A line of NDJSON is one object when it is one JSON value. Almost every other object is
+cut out by one regular expression that matches a balanced object. What neither takes
+(too deep, not all there yet, broken) goes through a scanner that knows the grammar of
+JSON and keeps its own stack. Where the grammar breaks, the scanner says where, and the
+next thing that looks like the start of an object is where it goes on: one broken object
+costs one object.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _is_bundle: Final = re.compile(rb'\{[^][{}]*"type"[ \t\r\n]*:[ \t\r\n]*"bundle"'
 # The expression for objects looks no farther: what is larger is scanned. So a bracket
 # that is missing costs little, wherever the next one stands.
 _REACH: Final = 1 << 15
+_value: Final = msgspec.json.Decoder(msgspec.Raw)
 _first: Final = re.compile(rb"(?:\xef\xbb\xbf)?%b([{\[])" % BLANK)
 _skim: Final = re.compile(
     rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(%b:)?|[{}\[\]]' % BLANK, re.DOTALL
@@ -218,6 +220,7 @@ class _Cutter:
 
     def _objects(self) -> Iterator[Piece]:
         """Read objects at the top of the file, each one object or what holds others."""
+        yield from self._lines()
         match = alone.match
         text, at = self._window.text, self._at
         while found := match(text, at, at + _REACH):
@@ -230,6 +233,24 @@ class _Cutter:
             self._at = at = found.end()
         if self._peek() == b"{":
             yield from self._object()
+
+    def _lines(self) -> Iterator[Piece]:
+        """Read objects that are a line each, up to what is not.
+
+        A line that is one JSON value is what the expression would cut out, only sooner.
+        """
+        text, at = self._window.text, self._at
+        while (end := text.find(b"\n", at, at + _REACH)) > at:
+            raw = text[at:end]
+            if raw[:1] != b"{" or raw[-1:] != b"}" or b'"objects"' in raw:
+                return
+            try:
+                _value.decode(raw)
+            except (msgspec.DecodeError, RecursionError):
+                return
+            if b'"bundle"' not in raw or not _is_bundle(raw):
+                yield self._piece(at, raw)
+            self._at = at = end + 1
 
     def _object(self) -> Iterator[Piece]:
         """Read an object at the top by its names; it may be one that holds others."""
