@@ -1,21 +1,30 @@
-"""The store's tables, made and changed step by step (Alembic), up and down."""
+"""The store's tables, made and changed step by step (Alembic), up and down.
+
+Alembic takes longer to import than most commands take to work, so that whether a store
+is up to date is told without it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command, context
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from serantau.errors import StoreError
 from serantau.records.database import Database
 from serantau.records.tables import LEDGER
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_VERSION = "alembic_version"
+
 
 def _script() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     # Paths are ours; a `%` or a comma in them is no option's separator.
@@ -24,9 +33,9 @@ def _script() -> Config:
 
 
 def head() -> str:
-    """Give the newest revision that this program knows."""
-    found = ScriptDirectory.from_config(_script()).get_current_head()
-    return found or ""
+    """Give the newest revision that this program knows: files are named by theirs."""
+    names = (Path(__file__).parent / "versions").glob("[0-9]*_*.py")
+    return max(path.name.partition("_")[0] for path in names)
 
 
 def current(database: Database) -> str:
@@ -47,9 +56,10 @@ def current(database: Database) -> str:
 
 
 def _revision(connection: Connection, schema: str | None) -> str:
-    options = {"version_table_schema": schema}
-    context = MigrationContext.configure(connection, opts=options)
-    return context.get_current_revision() or ""
+    if not sa.inspect(connection).has_table(_VERSION, schema=schema):
+        return ""
+    table = sa.table(_VERSION, sa.column("version_num"), schema=schema)
+    return connection.scalar(sa.select(table.c.version_num)) or ""
 
 
 def migrate(database: Database, revision: str = "head") -> None:
@@ -62,6 +72,9 @@ def migrate(database: Database, revision: str = "head") -> None:
     Raises:
         StoreError: the store was made by a newer program.
     """
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
     at = current(database)
     known = {
         script.revision
@@ -90,5 +103,7 @@ def migrate(database: Database, revision: str = "head") -> None:
 
 def touches(part: str) -> bool:
     """Say whether a revision's step is to change "store" or "ledger" now."""
+    from alembic import context
+
     now = context.config.attributes["part"]
     return now in {"", part}
