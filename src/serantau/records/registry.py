@@ -7,6 +7,7 @@ import secrets
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -26,9 +27,13 @@ ROLES = ("reader", "writer", "admin")
 PUBLIC = "public"
 EVERYONE = "everyone"
 _HASHER = PasswordHasher()
-# Compared with when the user is unknown, so that an unknown name costs the same.
-_NOBODY = _HASHER.hash(secrets.token_hex(16))
 _TOKEN_BYTES = 32
+
+
+@cache
+def _nobody() -> str:
+    """Give what is compared with for an unknown name, so that it costs the same."""
+    return _HASHER.hash(secrets.token_hex(16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +320,7 @@ class Registry:
         )
         try:
             _HASHER.verify(
-                row.password if row and row.password else _NOBODY,
+                row.password if row and row.password else _nobody(),
                 password.encode("utf-8", "surrogatepass"),
             )
         except (VerificationError, InvalidHashError):
