@@ -81,9 +81,12 @@ def moment(at: int) -> datetime:
 
 def taxii_text(at: int) -> str:
     """Write an instant as TAXII 2.1 §2 does: always six digits of a second."""
-    return moment(at).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # strftime does not pad a year before 1000, and takes ten times as long.
+    text = moment(at).isoformat(timespec="microseconds")
+    return text.removesuffix("+00:00") + "Z"
 
 
 def stix_text(at: int) -> str:
     """Write an instant as STIX 2.1 §2.16 asks of `created` and `modified`: three."""
-    return moment(at).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    text = moment(at).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"

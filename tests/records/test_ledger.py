@@ -69,6 +69,7 @@ def record(store: Store, party: str, stamps: list[int], **more: Any) -> int:
                 **more,
             },
         )
+    with store.db.read() as tx:
         return int(tx.value("SELECT max(n) FROM ledger.release"))
 
 

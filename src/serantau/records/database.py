@@ -14,7 +14,7 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +63,7 @@ class Tx:
         # What whoever works in this transaction wants to keep for its length.
         self.memory: dict[Any, Any] = {}
         self._noted: dict[int, tuple[dict[Any, Any], dict[Any, Any]]] = {}
+        self._last: list[Callable[[], None]] = []
 
     def recall(self, memory: dict[Any, Any], key: Any) -> Any:
         """Give what this transaction has noted for `memory`, else what it holds."""
@@ -81,6 +82,24 @@ class Tx:
         """Keep what was noted; only `Database` calls this, after the commit."""
         for memory, noted in self._noted.values():
             memory.update(noted)
+
+    def at_end(self, work: Callable[[], None]) -> None:
+        """Do something as the last thing before the commit, in the order asked.
+
+        What writes to the ledger does: whoever else wants to write there waits from its
+        first statement until the commit.
+        """
+        self._last.append(work)
+
+    @property
+    def ended(self) -> bool:
+        """Say whether nothing is left to be done before the commit."""
+        return not self._last
+
+    def end(self) -> None:
+        """Do what is left; only `Database` calls this, before the commit."""
+        while self._last:
+            self._last.pop(0)()
 
     def once(self, key: Any, work: Callable[[], T]) -> T:
         """Give what `work` gives, done once in a transaction in which nothing changes.
@@ -271,6 +290,7 @@ class Database:
             {} if self.lite else {"isolation_level": "REPEATABLE READ"}
         )
         self._here = threading.local()
+        self._writing_ledger = threading.Lock()
         self.engine: Engine = self._open()
         driver: Any = self.engine.dialect.dbapi
         self._refusal: type[Exception] = driver.OperationalError
@@ -328,12 +348,19 @@ class Database:
             yield shared
             return
         with (
+            ExitStack() as turn,
             self._translated(),
             self.engine.connect().execution_options(**self._steady) as connection,
             connection.begin(),
         ):
             tx = Tx(connection, self.clock, steady=True)
             yield tx
+            if not tx.ended:
+                if self.lite:
+                    # Kept until the commit. Threads of one process take turns here,
+                    # since SQLite would let them sleep instead.
+                    turn.enter_context(self._writing_ledger)
+                tx.end()
         tx.settle()
 
     @contextmanager
@@ -363,6 +390,7 @@ class Database:
                 connection.exec_driver_sql("SELECT last FROM stamp FOR UPDATE")
             tx = Tx(connection, self.clock)
             yield tx
+            tx.end()
         tx.settle()
 
     @contextmanager

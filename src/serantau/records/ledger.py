@@ -144,7 +144,7 @@ class Ledger:
         stamps: Sequence[int],
         epoch: int,
     ) -> None:
-        """Write one row.
+        """Write one row, as the last thing in the transaction.
 
         Args:
             tx: the transaction that read what goes out.
@@ -158,28 +158,24 @@ class Ledger:
         """
         ordered = sorted(set(stamps))
         low, high = ordered[0], ordered[-1]
-        tx.run(
-            "INSERT INTO ledger.release (at, party, actor, way, collection, "
-            "grant_view, request, count, span, low, high, stamps) VALUES (:at, :party, "
-            ":actor, :way, :collection, :granted, :request, :count, :span, :low, "
-            ":high, :stamps)",
-            at=tx.clock.now(),
-            party=party,
-            actor=actor,
-            way=way,
-            collection=collection,
-            granted=self._grant(tx, party, epoch),
-            request=request.replace("\x00", "%00"),
-            count=len(ordered),
-            span=(high - low).bit_length(),
-            low=low,
-            high=high,
-            stamps=pack(ordered),
-        )
+        values = {
+            "party": party,
+            "actor": actor,
+            "way": way,
+            "collection": collection,
+            "request": request.replace("\x00", "%00"),
+            "count": len(ordered),
+            "span": (high - low).bit_length(),
+            "low": low,
+            "high": high,
+            "stamps": pack(ordered),
+        }
 
-    def forget(self) -> None:
-        """Drop what is remembered of the log, after a transaction was rolled back."""
-        self._grants.clear()
+        def write() -> None:
+            granted = self._grant(tx, party, epoch)
+            tx.run(_RELEASE, at=tx.clock.now(), granted=granted, **values)
+
+        tx.at_end(write)
 
     def _grant(self, tx: Tx, party: int, epoch: int) -> int:
         """Give the number of what a party's view consists of, written once.
@@ -294,6 +290,11 @@ class Ledger:
         return list(unpack(bytes(row.stamps))) if row is not None else []
 
 
+_RELEASE = (
+    "INSERT INTO ledger.release (at, party, actor, way, collection, grant_view, "
+    "request, count, span, low, high, stamps) VALUES (:at, :party, :actor, :way, "
+    ":collection, :granted, :request, :count, :span, :low, :high, :stamps)"
+)
 _GRANT = (
     "INSERT INTO ledger.grant_view (n, party, digest, at, content) "
     "VALUES (:n, :party, :digest, :at, :content) ON CONFLICT DO NOTHING"

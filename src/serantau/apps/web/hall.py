@@ -80,7 +80,7 @@ class Hall:
         """Do blocking work in a lane's thread, and give what it gives."""
         inside = partial(contextvars.copy_context().run, work)
         if lane is Lane.READ:
-            return await asyncio.wrap_future(self._pages.submit(inside))
+            return await self._pages.submit(inside)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._lanes[lane], inside)
 

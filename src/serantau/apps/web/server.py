@@ -18,7 +18,7 @@ import structlog
 from granian.constants import Interfaces, SSLProtocols
 from granian.log import LogLevels
 from granian.server.embed import Server
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.types import HTTPScope, Message, Receive, Send
 
@@ -26,7 +26,7 @@ from serantau.apps import taxii as taxii_door
 from serantau.apps.web import api, hints, status
 from serantau.apps.web.api.objects import Loads
 from serantau.apps.web.faults import REQUEST_ID, tell
-from serantau.apps.web.hall import Hall
+from serantau.apps.web.hall import Asking, Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
 from serantau.config import NodeConfig
 from serantau.errors import ConfigError, SerantauError
@@ -94,7 +94,17 @@ class Doors(Litestar):
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await super().__call__(cast("HTTPScope", scope), receive, sending)
+            collection = taxii_door.asks_for_page(method, path)
+            if not collection:
+                await super().__call__(cast("HTTPScope", scope), receive, sending)
+                return
+            scope["litestar_app"] = self
+            request: Asking = Request(cast("HTTPScope", scope), receive, sending)
+            try:
+                await taxii_door.send_page(request, collection, sending)
+            except Exception as fault:
+                told = tell(request, fault).to_asgi_response(None, request)
+                await told(cast("HTTPScope", scope), receive, sending)
 
 
 _NOTHING_RUNS: Final = b"default-src 'none'; frame-ancestors 'none'"
