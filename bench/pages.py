@@ -6,13 +6,13 @@ import itertools
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from bench.client import CONNECTIONS, Asked, load, tool
 from bench.constant import PATH as CONSTANT
@@ -30,7 +30,9 @@ from bench.nodes import (
     request,
 )
 from bench.sizes import Sizes
+from serantau.clock import Clock
 from serantau.node import Node
+from serantau.records.database import Tx
 from serantau.records.views import Asked as Question
 
 PAGE = 1000
@@ -50,7 +52,8 @@ def measure(sizes: Sizes) -> list[Figure]:
         constant = Asked(HOST, fixed.port, (CONSTANT,), headers(token))
         door = (sys.executable, "-m", "bench.constant", str(fixed.home), str(size))
         with fixed.served(*door):
-            load(pages, 1)
+            # Until its caches are full a server grows.
+            load(pages, sizes.seconds)
             load(constant, 1)
             before, logged = memory_of(server.pid), _logged(node)
             # Turn by turn, so that what else happens on the machine happens to all.
@@ -134,6 +137,18 @@ class _Database:
         return count / taken
 
 
+class _Noting(Tx):
+    """A transaction that writes down what it is asked."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        super().__init__(connection, clock, steady=True)
+        self.said: list[tuple[str, Any]] = []
+
+    def execute(self, sql: str, values: Mapping[str, Any]) -> Any:
+        self.said.append((sql, dict(values)))
+        return super().execute(sql, values)
+
+
 @contextmanager
 def _database(node: Bench) -> Iterator[_Database]:
     """Write down what a member's pages ask of the database, to repeat it."""
@@ -141,22 +156,17 @@ def _database(node: Bench) -> Iterator[_Database]:
         number, _ = opened.registry.party(tx, _PARTY)
         collection = opened.registry.collection(tx, WHOLE)
         view = opened.views.view(tx, number, opened.registry.saved(tx, collection))
-        said: list[tuple[str, Any]] = []
-
-        def note(_c: Any, _k: Any, sql: str, values: Any, _x: Any, _m: bool) -> None:
-            said.append((sql, values))
-
-        sa.event.listen(opened.db.engine, "before_cursor_execute", note)
+        noting = _Noting(tx.connection, tx.clock)
+        said = noting.said
         pages: list[list[tuple[str, Any]]] = []
         after = -1
         while True:
             asked = Question(after=after, limit=PAGE, all_versions=True)
-            page = opened.views.page(tx, view, asked)
+            page = opened.views.page(noting, view, asked)
             if page.count == PAGE:
                 pages.append(said.copy())
             said.clear()
             after = page.last
             if not page.more:
                 break
-        sa.event.remove(opened.db.engine, "before_cursor_execute", note)
         yield _Database(tx.connection.connection.cursor(), pages)

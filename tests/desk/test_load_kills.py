@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from serantau.desk import reading
 from serantau.desk.intake import Intake
 from serantau.desk.share import Share
 from serantau.node import Node
+from serantau.records.database import Tx
 from serantau.records.objects import digest_of
 from serantau.records.registry import EVERYONE, Access, Caller
 from serantau.records.views import Asked
@@ -101,6 +102,15 @@ def work(home: Path, url: str, kill_at: int, beside: bool, pipe: Connection) -> 
         if kill_at:
             for moment in ("before_cursor_execute", "commit", "after_cursor_execute"):
                 sa.event.listen(node.db.engine, moment, count)
+            execute = Tx.execute
+
+            def counted(tx: Tx, sql: str, values: Mapping[str, Any]) -> Any:
+                count()
+                found = execute(tx, sql, values)
+                count()
+                return found
+
+            Tx.execute = counted  # type: ignore[method-assign]
         share = Share(node)
         with node.db.read() as tx:
             number, party = node.registry.party(tx, "vn")
