@@ -110,7 +110,7 @@ def work(home: Path, url: str, kill_at: int, beside: bool, pipe: Connection) -> 
                 count()
                 return found
 
-            Tx.execute = counted  # type: ignore[method-assign]
+            Tx.execute = counted  # type: ignore[method-assign,assignment]
         share = Share(node)
         with node.db.read() as tx:
             number, party = node.registry.party(tx, "vn")
