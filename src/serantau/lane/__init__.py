@@ -1,0 +1,1 @@
+"""The columnar lane: Polars frames in, a Delta table out."""

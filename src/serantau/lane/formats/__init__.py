@@ -1,0 +1,1 @@
+"""Formats of reports, as data: how bytes become rows of events."""
