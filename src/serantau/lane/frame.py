@@ -24,14 +24,14 @@ EVENTS: Final = pl.Schema({one.name: _TYPES[one.kind] for one in COLUMNS})
 REJECTS: Final = pl.Schema(
     {
         "received": INSTANT,
-        "batch": pl.String,
-        "feed": pl.String,
-        "report": pl.String,
-        "line": pl.Int64,
-        "column": pl.String,
-        "value": pl.String,
-        "reason": pl.String,
-        "raw": pl.String,
+        "batch": pl.String(),
+        "feed": pl.String(),
+        "report": pl.String(),
+        "line": pl.Int64(),
+        "column": pl.String(),
+        "value": pl.String(),
+        "reason": pl.String(),
+        "raw": pl.String(),
     }
 )
 """A row that could not be read: where, which column and value, why, and its text."""
