@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from operator import attrgetter
@@ -34,6 +35,8 @@ _SIZE: Final = struct.Struct("!Q")
 _PIPE_BYTES: Final = 1 << 20
 _DEFINITION: Final = "marking-definition"
 _columns: Final = attrgetter(*[field.name for field in fields(ObjectVersion)])
+_WORTH: Final = 400
+_PATIENCE: Final = 60.0
 _NOTHING: Final[dict[str, Any]] = {}
 
 
@@ -97,11 +100,20 @@ def _finding(piece: Piece, refused: Refused | None) -> Finding:
     )
 
 
+class ProcessGone(SerantauError):
+    """The process that checks objects is gone."""
+
+
 class Beside:
     """A process that checks batches of pieces. Close it, or use it as a context."""
 
-    def __init__(self, limits: Limits, derive_as: str = "") -> None:
-        """Start it; it is ready a moment later, and what is sent meanwhile waits."""
+    def __init__(
+        self, limits: Limits, derive_as: str = "", *, patience: float | None = None
+    ) -> None:
+        """Start it; it is ready a moment later, and what is sent meanwhile waits.
+
+        patience: after so many seconds without work it ends by itself.
+        """
         self._process = subprocess.Popen(  # noqa: S603 - this program itself
             [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
@@ -115,7 +127,7 @@ class Beside:
         self._answers = select.poll()
         self._answers.register(self._from, select.POLLIN)
         self._faults: list[list[Finding]] = []
-        self._send((astuple(limits), derive_as))
+        self._send((astuple(limits), derive_as, patience))
 
     def send(self, pieces: Sequence[Piece]) -> None:
         """Have pieces checked. What has been sent and not received waits in memory."""
@@ -144,8 +156,8 @@ class Beside:
         except BrokenPipeError as fault:
             raise self._gone() from fault
 
-    def _gone(self) -> SerantauError:
-        return SerantauError(
+    def _gone(self) -> ProcessGone:
+        return ProcessGone(
             f"The process that checks objects ended with {self._process.wait()}.",
             mend="Is there enough memory? What was taken in so far is kept.",
         )
@@ -166,6 +178,66 @@ class Beside:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Aide:
+    """Half of the work on what comes in one piece, for as long as such pieces come.
+
+    The process is started by the first piece that is worth it, which does not wait for
+    it, and ends when none has come for a while. One at a time has its help.
+    """
+
+    def __init__(self, limits: Limits, derive_as: str = "") -> None:
+        """Help to check under these limits."""
+        self._how = (limits, derive_as)
+        self._beside: Beside | None = None
+        self._one = threading.Lock()
+        self._end = weakref.finalize(self, lambda: None)
+
+    def check(self, reader: Reader, pieces: Sequence[Piece]) -> Checked:
+        """Check pieces here and, if there are many, beside."""
+        derive_as = self._how[1]
+        if len(pieces) < _WORTH or (os.cpu_count() or 1) < 2:
+            return check(reader, pieces, derive_as)
+        if not self._one.acquire(blocking=False):
+            return check(reader, pieces, derive_as)
+        try:
+            return self._halves(reader, pieces, derive_as)
+        finally:
+            self._one.release()
+
+    def _halves(
+        self, reader: Reader, pieces: Sequence[Piece], derive_as: str
+    ) -> Checked:
+        half = len(pieces) // 2
+        beside, self._beside = self._beside, None
+        if beside is None:
+            self._start()
+            return check(reader, pieces, derive_as)
+        # Until both halves are here it is nobody's: a fault leaves it in the middle.
+        try:
+            beside.send(pieces[half:])
+            versions, findings = check(reader, pieces[:half], derive_as)
+            more, found = beside.receive()
+        except ProcessGone:
+            self._start()
+            return check(reader, pieces, derive_as)
+        except BaseException:
+            self._end()
+            raise
+        self._beside = beside
+        return versions + more, findings + found
+
+    def _start(self) -> None:
+        self._end()
+        self._beside = Beside(*self._how, patience=_PATIENCE)
+        self._end = weakref.finalize(self, self._beside.close)
+
+    def close(self) -> None:
+        """End the process; another is started when there is work."""
+        with self._one:
+            self._beside = None
+            self._end()
 
 
 def _widen(pipe: IO[bytes]) -> None:
@@ -206,7 +278,7 @@ def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     incoming = os.fdopen(0, "rb", 0)
     outgoing = os.fdopen(1, "wb", 0)
-    limits, derive_as = _receive(incoming)
+    limits, derive_as, patience = _receive(incoming)
     work: queue.SimpleQueue[Any] = queue.SimpleQueue()
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -228,7 +300,11 @@ def _main() -> None:
     # What parsing makes has no cycles, and looking for them costs more than parsing.
     gc.disable()
     while True:
-        pieces = [Piece(ordinal, 0, line, raw) for ordinal, line, raw in work.get()]
+        try:
+            batch = work.get(timeout=patience)
+        except queue.Empty:
+            os._exit(0)
+        pieces = [Piece(ordinal, 0, line, raw) for ordinal, line, raw in batch]
         versions, findings = check(reader, pieces, derive_as)
         done.put((list(map(_columns, versions)), list(map(tuple, findings))))
 

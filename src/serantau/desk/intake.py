@@ -73,6 +73,7 @@ class Intake:
     def __init__(self, node: Node) -> None:
         """Take into `node`."""
         self._node = node
+        self._aide = Reading(node, "").aide()
 
     def handling(self, source: str, handle_as: str = "") -> Handling:
         """Give how unmarked objects of a source are handled.
@@ -245,7 +246,24 @@ class Intake:
             Piece(ordinal=place, offset=0, line=1, raw=raw)
             for place, raw in enumerate(raws, 1)
         ]
-        versions, faults = Reading(self._node, origin).here(pieces)
+        with _uncollected():
+            versions, faults = Reading(self._node, origin).helped(self._aide, pieces)
+            return self._post(
+                caller, collection, versions, faults,
+                source=source, origin=origin, total=len(raws),
+            )  # fmt: skip
+
+    def _post(
+        self,
+        caller: Caller,
+        collection: Collection,
+        versions: list[ObjectVersion],
+        faults: list[Fault],
+        *,
+        source: str,
+        origin: str,
+        total: int,
+    ) -> dict[str, Any]:
         status_id = str(uuid.uuid4())
         try:
             with self._node.db.write() as tx:
@@ -259,7 +277,7 @@ class Intake:
                     handling=self.handling(caller.party.name),
                     boxes=(collection.number,),
                 )
-                status = _status(status_id, now, len(raws), admission, report.faults)
+                status = _status(status_id, now, total, admission, report.faults)
                 tx.insert(
                     tables.status,
                     {

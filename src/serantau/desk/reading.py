@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from serantau.desk.beside import Beside, Checked, Finding, check
+from serantau.desk.beside import Aide, Beside, Checked, Finding, check
 from serantau.node import Node, limits_of
 from serantau.records.quarantine import Fault
 from serantau.rules.stix import ObjectVersion, Reader
@@ -86,6 +86,14 @@ class Reading:
         self._origin = origin
         self._derive_as = node.config.node.identity if derive else ""
         self._limits = limits_of(node.config.limits)
+
+    def aide(self) -> Aide:
+        """Give what may help with single batches, not started yet."""
+        return Aide(self._limits, self._derive_as)
+
+    def helped(self, aide: Aide, pieces: Sequence[Piece]) -> Read:
+        """Check one batch, with an aide's help if it is large."""
+        return self._told(aide.check(self._reader, pieces))
 
     def here(self, pieces: Iterable[Piece]) -> Read:
         """Check some pieces in this process."""
