@@ -240,12 +240,8 @@ class Site:
 
     def write(self, work: Callable[[Any], T]) -> T:
         """Do something in a write transaction of this node's store."""
-        try:
-            with self.node.db.write() as tx:
-                return work(tx)
-        except BaseException:
-            self.node.audiences.forget()
-            raise
+        with self.node.db.write() as tx:
+            return work(tx)
 
     def party(self, name: str, **fields: Any) -> None:
         """Add a party to this node, or change one: kind, blocked, ceiling and so on."""

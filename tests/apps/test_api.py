@@ -168,9 +168,6 @@ def test_an_object_that_was_red_in_one_version_is_withheld_in_all(api: Api) -> N
 def test_a_refused_red_object_is_not_read_from_quarantine_by_the_api(
     api: Api, broken: dict[str, Any]
 ) -> None:
-    with api.node.db.write() as tx:
-        api.node.audiences.forget()
-        del tx
     api("POST", "/objects", json={"objects": [{**red(), **broken}]})
     (held,) = api.told("GET", "/quarantine")["held"]
     number = held["number"]

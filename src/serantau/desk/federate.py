@@ -292,30 +292,25 @@ class Federation:
         # The label is kept with what is refused, so that a retry handles it the same.
         handle_as = peer.handle_as or node.config.handling.sources.get(peer.name, "")
         origin = _origin(peer, collection)
-        try:
-            with node.db.write() as tx:
-                report, _ = self._intake.admit(
-                    tx,
-                    versions,
-                    faults,
-                    source=f"peer:{peer.name}",
-                    origin=origin,
-                    handling=self._intake.handling(peer.name, handle_as),
-                    handle_as=handle_as,
-                )
-                self.peers.advance(
-                    tx,
-                    peer,
-                    collection.id,
-                    resume=resume,
-                    pulled=report.new,
-                    held=report.held + held,
-                    refused=report.refused,
-                )
-        except BaseException:
-            # What was remembered of a rolled-back transaction never came to be.
-            node.audiences.forget()
-            raise
+        with node.db.write() as tx:
+            report, _ = self._intake.admit(
+                tx,
+                versions,
+                faults,
+                source=f"peer:{peer.name}",
+                origin=origin,
+                handling=self._intake.handling(peer.name, handle_as),
+                handle_as=handle_as,
+            )
+            self.peers.advance(
+                tx,
+                peer,
+                collection.id,
+                resume=resume,
+                pulled=report.new,
+                held=report.held + held,
+                refused=report.refused,
+            )
         return report
 
     def status(self) -> list[PeerStatus]:

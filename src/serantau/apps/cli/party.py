@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -169,17 +170,14 @@ def _change(
 
     with opened(ctx) as node:
         changes: list[Change] = []
-        try:
-            with node.db.write() as tx:
-                _, held = node.registry.party(tx, name)
-                new = change(held)
-                if new.blocked and held.name == node.audiences.own:
-                    raise BadRequest("The node's own party cannot be blocked.")
-                changes = node.registry.put_party(tx, new)
-                if dry_run:
-                    raise _OnlyAsked
-        except _OnlyAsked:
-            node.audiences.forget()
+        with contextlib.suppress(_OnlyAsked), node.db.write() as tx:
+            _, held = node.registry.party(tx, name)
+            new = change(held)
+            if new.blocked and held.name == node.audiences.own:
+                raise BadRequest("The node's own party cannot be blocked.")
+            changes = node.registry.put_party(tx, new)
+            if dry_run:
+                raise _OnlyAsked
         _tell(node, name, changes, dry_run)
 
 

@@ -238,11 +238,6 @@ async def writing(request: Asking, work: Callable[[Tx], T]) -> T:
             with node.db.write() as tx:
                 return work(tx)
         except ValueError as fault:
-            node.audiences.forget()
             raise BadRequest(str(fault)) from fault
-        except BaseException:
-            # What was remembered of a rolled-back transaction never came to be.
-            node.audiences.forget()
-            raise
 
     return await hall_of(request).run(Lane.WRITE, within)
