@@ -1,9 +1,8 @@
 """What all doors of one process share: the node, its callers, and who does the work.
 
-The store is synchronous, so work runs in threads: one that reads pages (a second one
-only makes the interpreter's lock change hands), one that writes (writers take turns
-anyway), one for password hashes, one that packs answers, one for whatever no peer waits
-for.
+The store is synchronous, so work runs in threads: two that read pages, one that writes
+(writers take turns anyway), one for password hashes, one that packs answers, one for
+whatever no peer waits for.
 """
 
 from __future__ import annotations
