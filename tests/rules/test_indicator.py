@@ -17,7 +17,7 @@ from stix2patterns.validator import validate
 
 from patterns import accepted_by_oasis, read, same
 from serantau.rules import grammar
-from serantau.rules.indicator import parse
+from serantau.rules.indicator import parse, values_of
 from serantau.rules.pattern import (
     Each,
 )
@@ -204,7 +204,11 @@ def test_paths_and_operators_are_those_that_oasis_reads(text: str) -> None:
 
 
 _flat_paths = st.sampled_from(
-    ["a:b", "file:hashes.'SHA-256'", "x-y:z.w", "a:AND", "OR:x"]
+    [
+        *("a:b", "file:hashes.'SHA-256'", "x-y:z.w", "a:AND", "OR:x"),
+        *("ipv4-addr:value", "autonomous-system:number"),
+        "network-traffic:dst_ref.value",
+    ]
 )
 _flat_values = st.sampled_from(["'x'", "''", "'AND c:d = '", "5", "-1", "0"])
 _flat = st.builds(
@@ -227,6 +231,7 @@ def test_the_short_way_and_the_parser_give_the_same_tree(
     assert (short is None) == (full is None)
     if short is not None and full is not None:
         assert same(short, full)
+        assert values_of(text) == full.values()
 
 
 # --- Patterns from the field ---------------------------------------------------------
@@ -254,5 +259,6 @@ def test_real_patterns_get_the_answer_that_oasis_gives(corpora: File) -> None:
         assert pattern is not None
         assert same(parse(str(pattern)), pattern)
         assert same(parse(f"{text} "), pattern)
+        assert values_of(text) == pattern.values()
     found = {kind for text in patterns for kind, _ in parse(text).values()}
     assert found >= {"domain-name", "ipv4-addr", "sha-256", "email-addr", "process"}

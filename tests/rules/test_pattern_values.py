@@ -10,7 +10,13 @@ import pytest
 from stix2patterns.validator import validate
 
 from patterns import accepted_by_oasis, read, same
-from serantau.rules.indicator import NESTING, Pattern, PatternError, parse
+from serantau.rules.indicator import (
+    NESTING,
+    Pattern,
+    PatternError,
+    parse,
+    values_of,
+)
 from serantau.rules.pattern import (
     Binary,
     Comparison,
@@ -419,6 +425,14 @@ def test_a_pattern_of_many_terms_takes_time_in_proportion() -> None:
         ("[domain-name:value ISSUBSET '10.0.0.0/8']", []),
         ("[EXISTS domain-name:value]", []),
         ("[file:size = 5]", []),
+        ("[autonomous-system:number = 15139]", [("autonomous-system", "15139")]),
+        ("[autonomous-system:number > 15139]", []),
+        (
+            "[network-traffic:dst_ref.value = '1.2.3.4' OR ipv4-addr:value = '1.2.3.4'"
+            " OR network-traffic:src_ref.value = 'a.example']",
+            [("ipv4-addr", "1.2.3.4"), ("domain-name", "a.example")],
+        ),
+        ("[a:b = 1]", []),
         ("[file:hashes = 'x']", []),
         ("[ipv4-addr:value = h'00']", []),
     ],
@@ -426,7 +440,12 @@ def test_a_pattern_of_many_terms_takes_time_in_proportion() -> None:
 def test_the_values_a_pattern_looks_for_are_found(
     text: str, values: list[tuple[str, str]]
 ) -> None:
-    assert parse(text).values() == tuple(values)
+    assert parse(text).values() == values_of(text) == tuple(values)
+
+
+def test_a_usual_pattern_with_a_keyword_for_a_name_is_refused_for_its_values() -> None:
+    with pytest.raises(PatternError):
+        values_of("[file:name = 'a' AND file:LIKE = 'b']")
 
 
 def test_mixed_observation_operators_group_without_the_loosest_of_them() -> None:

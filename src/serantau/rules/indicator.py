@@ -36,9 +36,11 @@ from serantau.rules.pattern import (
     Qualifier,
     Scalar,
     Timestamp,
+    kind_of,
+    value_of,
 )
 
-__all__ = ["NESTING", "Pattern", "PatternError", "parse"]
+__all__ = ["NESTING", "Pattern", "PatternError", "parse", "values_of"]
 
 NESTING: Final = 64
 _CACHED_PATH: Final = 200
@@ -66,6 +68,29 @@ def parse(text: str) -> Pattern:
         if test is not None:
             return Pattern(Observation(test))
     return _Parser(text).pattern()
+
+
+def values_of(text: str) -> tuple[tuple[str, str], ...]:
+    """Give what `parse(text).values()` gives; of the usual kind without a tree.
+
+    Raises:
+        PatternError: the text is not a STIX 2.1 pattern.
+    """
+    if grammar.FLAT(text) is None:
+        return parse(text).values()
+    found: dict[tuple[str, str], None] = {}
+    for name, compares, string, number in grammar.flat_terms(text):
+        path = _path(name)
+        if path is None:
+            return parse(text).values()
+        kind = kind_of(path)
+        if not kind or grammar.COMPARISONS[compares.strip()][0] != "=":
+            continue
+        if string:
+            found[value_of(kind, string[1:-1])] = None
+        elif kind == "autonomous-system":
+            found[value_of(kind, str(int(number)))] = None
+    return tuple(found)
 
 
 def _flat(text: str, operator: int | None) -> Comparison | Comparisons | None:

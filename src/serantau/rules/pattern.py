@@ -250,7 +250,7 @@ _NETWORKS: Final = frozenset({"ipv4-addr", "ipv6-addr", "any address"})
 
 
 @lru_cache(maxsize=1024)
-def _kind_of(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """Give the kind of value that a path leads to, or "" when it is none of ours."""
     keys = [step for step in path.steps if isinstance(step, str)]
     kind = grammar.VALUE_KINDS.get(f"{path.type}:{'.'.join(keys)}", "")
@@ -260,7 +260,7 @@ def _kind_of(path: Path) -> str:
 
 
 def _values_of(comparison: Comparison) -> list[tuple[str, str]]:
-    kind = _kind_of(comparison.path)
+    kind = kind_of(comparison.path)
     operator, value = comparison.operator, comparison.value
     if not kind or comparison.negated:
         return []
@@ -274,13 +274,17 @@ def _values_of(comparison: Comparison) -> list[tuple[str, str]]:
         return []
     if kind == "autonomous-system":
         candidates = tuple(str(x) if type(x) is int else x for x in candidates)
-    canonical_of = _any_address if kind == "any address" else canonical
-    return [canonical_of(kind, x) for x in candidates if isinstance(x, str)]
+    return [value_of(kind, x) for x in candidates if isinstance(x, str)]
 
 
-def _any_address(_: str, value: str) -> tuple[str, str]:
-    """Tell the end of a connection by its look; what looks like nothing is a name."""
-    for kind, found in find_values(value):
-        if kind in grammar.ADDRESSES:
-            return kind, found
+def value_of(kind: str, value: str) -> tuple[str, str]:
+    """Give the canonical value of a kind that a path leads to.
+
+    The end of a connection is told by its look; what looks like nothing is a name.
+    """
+    if kind != "any address":
+        return canonical(kind, value)
+    for found in find_values(value):
+        if found[0] in grammar.ADDRESSES:
+            return found
     return canonical("domain-name", value)

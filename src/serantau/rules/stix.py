@@ -188,7 +188,7 @@ class Reader:
             words.append(pattern)
             return ()
         try:
-            return indicator.parse(pattern).values()
+            return indicator.values_of(pattern)
         except indicator.PatternError as error:
             near = shown(pattern[max(error.position - 20, 0) : error.position + 20])
             raise Refused(
