@@ -36,6 +36,8 @@ _PIPE_BYTES: Final = 1 << 20
 _DEFINITION: Final = "marking-definition"
 _columns: Final = attrgetter(*[field.name for field in fields(ObjectVersion)])
 _WORTH: Final = 400
+# marshal's version 2: looking for what comes twice costs more than sending it twice.
+_NO_REFERENCES: Final = 2
 _PATIENCE: Final = 60.0
 _NOTHING: Final[dict[str, Any]] = {}
 
@@ -250,7 +252,7 @@ def _widen(pipe: IO[bytes]) -> None:
 
 def _send(pipe: IO[bytes], what: Any) -> None:
     # The quickest way for plain tuples between two processes of one interpreter.
-    text = marshal.dumps(what)
+    text = marshal.dumps(what, _NO_REFERENCES)
     for part in (_SIZE.pack(len(text)), text):
         left = memoryview(part)
         while left:

@@ -232,10 +232,14 @@ class Objects:
     ) -> list[_Held]:
         audiences = self._audiences
         types = audiences.words(tx, {version.type for version in fresh} | {source})
-        named = {kind for version in fresh for kind, _ in version.edges}
-        words = {kind: _word(kind) for kind in named}
+        # Most of a batch refers to the same few: its maker, its markings, its families.
+        ends: set[tuple[str, str]] = set()
+        for version in fresh:
+            ends.update(version.edges)
+        words = {kind: _word(kind) for kind in {kind for kind, _ in ends}}
         numbers = audiences.words(tx, words.values())
-        kinds = {kind: numbers[word] for kind, word in words.items()}
+        keys = {target: id_key(target) for target in {target for _, target in ends}}
+        coded = {end: (keys[end[1]], numbers[words[end[0]]]) for end in ends}
         sets = self._sets(tx, fresh, handling)
         first = tx.stamps(len(fresh))
         rows: list[_Held] = [
@@ -273,9 +277,9 @@ class Objects:
                 for row, version in zip(rows, fresh, strict=True)
             ],
         )
-        self._index(tx, rows, fresh, kinds)
+        self._index(tx, rows, fresh, coded)
         result.new, result.first, result.last = fresh, first, first + len(fresh) - 1
-        if any(version.type == "marking-definition" for version in fresh):
+        if "marking-definition" in types:
             audiences.refresh(tx)
         return rows
 
@@ -394,22 +398,22 @@ class Objects:
         tx: Tx,
         rows: list[_Held],
         fresh: list[ObjectVersion],
-        kinds: dict[str, int],
+        coded: dict[tuple[str, str], tuple[int, int]],
     ) -> None:
-        """Write edges, values and searched text; sorted, so that pages fill."""
+        """Write edges, values and searched text; sorted, so that pages fill.
+
+        `coded`: (key of the target, number of the kind) of each edge.
+        """
         edges: set[tuple[int, int, int]] = set()
         values: set[tuple[int, int]] = set()
         texts: list[tuple[int, str]] = []
-        # Most of a batch refers to the same few: its maker, its markings, its families.
-        targets = {target for version in fresh for _, target in version.edges}
-        keys = {target: id_key(target) for target in targets}
         for row, version in zip(rows, fresh, strict=True):
-            for kind, target in version.edges:
-                edges.add((keys[target], kinds[kind], row.added))
+            added = row.added
+            edges.update([(*coded[end], added) for end in version.edges])
             for kind, text in version.values:
-                values.add((digest_of(kind, text), row.added))
+                values.add((digest_of(kind, text), added))
             if version.text:
-                texts.append((row.added, searchable(version.text)))
+                texts.append((added, searchable(version.text)))
         # Their stamps were given out just now, so none of these rows is there already.
         tx.insert_many(tables.edge, ("target", "kind", "source"), sorted(edges))
         tx.insert_many(tables.value, ("digest", "object"), sorted(values))
