@@ -281,6 +281,171 @@ status = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+# A batch of events: bytes in the lane's folder under their SHA-256, and how far they
+# came (records.batches). A second arrival of the same bytes makes no second row.
+# `due`: not worked on before. `lease`: until when `worker` has it. `round`: how often it
+# was asked for anew. `waived`: a person said that its odd size is right.
+batch = Table(
+    "batch",
+    metadata,
+    _numbered(),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("feed", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("tlp", SmallInteger),
+    Column("size", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("waived", Boolean, nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("rejects", BigInteger, nullable=False),
+    Column("fault", Text, nullable=False),
+    Index(None, "state", "n"),
+    Index(None, "feed", "n"),
+)
+
+# How the last look at a scheduled feed went. What it says belongs to one address.
+feed = Table(
+    "feed",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("modified", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("checked", BigInteger, nullable=False),
+    Column("fetched", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("fault", Text, nullable=False),
+)
+
+# What a party answers for (rules.asset). `since` is 0 where it always held.
+asset = Table(
+    "asset",
+    metadata,
+    _numbered(),
+    Column("party", Integer, nullable=False),
+    Column("member", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger),
+    Column("source", Text, nullable=False),
+    UniqueConstraint("party", "kind", "value", "since"),
+    Index(None, "kind", "value"),
+)
+
+# Where a party is reached. `secret` is sealed with the node's own key.
+contact = Table(
+    "contact",
+    metadata,
+    _numbered(),
+    Column("party", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("fault", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    UniqueConstraint("party", "kind", "address"),
+)
+
+# How one owner is told of one class: party 0 is all, an empty class is every one. NULL:
+# as the wider row or the configuration says.
+notice_setting = Table(
+    "notice_setting",
+    metadata,
+    Column("party", Integer, primary_key=True, autoincrement=False),
+    Column("class", Text, primary_key=True),
+    Column("automatic", Boolean),
+    Column("least_severity", SmallInteger),
+    Column("least_rows", Integer),
+    Column("compromised_days", Integer),
+    Column("other_days", Integer),
+    sqlite_with_rowid=False,
+)
+
+# What an owner does not want to be told; each filled column narrows it.
+mute = Table(
+    "mute",
+    metadata,
+    _numbered(),
+    Column("party", Integer, nullable=False, index=True),
+    Column("network", Text, nullable=False),
+    Column("class", Text, nullable=False),
+    Column("feed", Text, nullable=False),
+    Column("until", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# Rows of one owner, class and day. `round` counts what came late for that day. `facts`:
+# JSON, what its text is written from. `rows_csv`: what is attached, as zstd.
+notice = Table(
+    "notice",
+    metadata,
+    _numbered(),
+    Column("party", Integer, nullable=False),
+    Column("class", Text, nullable=False),
+    Column("day", Text, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("fault", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("rows_csv", LargeBinary, nullable=False),
+    UniqueConstraint("party", "class", "day", "round"),
+    Index(None, "state"),
+)
+
+# One notice to one contact: the ledger of what was sent. `key` is the idempotency key,
+# which a mail carries as its Message-ID.
+delivery = Table(
+    "delivery",
+    metadata,
+    _numbered(),
+    Column("notice", _Number, nullable=False),
+    Column("contact", _Number, nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+    Column("released", Boolean, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("fault", Text, nullable=False),
+    UniqueConstraint("notice", "contact"),
+    Index(None, "state", "due"),
+)
+
+# What an owner was told of last: `finding` is a digest (rules.notice).
+told = Table(
+    "told",
+    metadata,
+    Column("party", Integer, primary_key=True, autoincrement=False),
+    Column("finding", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("severity", SmallInteger, nullable=False),
+    Column("notice", _Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What a party's view consisted of, for as long as it did: JSON of marking set ->
 # rule, got, expected. A release names the one it was served under.
 grant = Table(

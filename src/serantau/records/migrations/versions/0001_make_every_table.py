@@ -106,6 +106,36 @@ def _make_ledger() -> None:
 
 
 def _make_tables() -> None:
+    _make_notices()
+    op.create_table(
+        "batch",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("feed", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("report", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("tlp", sa.SmallInteger(), nullable=True),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("received", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("due", sa.BigInteger(), nullable=False),
+        sa.Column("worker", sa.Text(), nullable=False),
+        sa.Column("lease", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("waived", sa.Boolean(), nullable=False),
+        sa.Column("began", sa.BigInteger(), nullable=False),
+        sa.Column("ended", sa.BigInteger(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("rejects", sa.BigInteger(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_batch")),
+        sa.UniqueConstraint("digest", name=op.f("uq_batch_digest")),
+    )
+    op.create_index(op.f("ix_batch_feed_n"), "batch", ["feed", "n"], unique=False)
+    op.create_index(op.f("ix_batch_state_n"), "batch", ["state", "n"], unique=False)
     op.create_table(
         "circle",
         sa.Column("id", sa.Text(), nullable=False),
@@ -169,6 +199,20 @@ def _make_tables() -> None:
         "entry",
         ["scope", "slot", "type", "added"],
         unique=False,
+    )
+    op.create_table(
+        "feed",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("etag", sa.Text(), nullable=False),
+        sa.Column("modified", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("checked", sa.BigInteger(), nullable=False),
+        sa.Column("fetched", sa.BigInteger(), nullable=False),
+        sa.Column("due", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_feed")),
     )
     op.create_table(
         "marking_set",
@@ -343,7 +387,133 @@ def _make_tables() -> None:
     )
 
 
+def _make_notices() -> None:
+    op.create_table(
+        "asset",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("member", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_asset")),
+        sa.UniqueConstraint(
+            "party",
+            "kind",
+            "value",
+            "since",
+            name=op.f("uq_asset_party_kind_value_since"),
+        ),
+    )
+    op.create_index(
+        op.f("ix_asset_kind_value"), "asset", ["kind", "value"], unique=False
+    )
+    op.create_table(
+        "contact",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("language", sa.Text(), nullable=False),
+        sa.Column("certificate", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_contact")),
+        sa.UniqueConstraint(
+            "party", "kind", "address", name=op.f("uq_contact_party_kind_address")
+        ),
+    )
+    op.create_table(
+        "notice_setting",
+        sa.Column("party", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("class", sa.Text(), nullable=False),
+        sa.Column("automatic", sa.Boolean(), nullable=True),
+        sa.Column("least_severity", sa.SmallInteger(), nullable=True),
+        sa.Column("least_rows", sa.Integer(), nullable=True),
+        sa.Column("compromised_days", sa.Integer(), nullable=True),
+        sa.Column("other_days", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("party", "class", name=op.f("pk_notice_setting")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "mute",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("network", sa.Text(), nullable=False),
+        sa.Column("class", sa.Text(), nullable=False),
+        sa.Column("feed", sa.Text(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_mute")),
+    )
+    op.create_index(op.f("ix_mute_party"), "mute", ["party"], unique=False)
+    op.create_table(
+        "notice",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("party", sa.Integer(), nullable=False),
+        sa.Column("class", sa.Text(), nullable=False),
+        sa.Column("day", sa.Text(), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("made", sa.BigInteger(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("rows_csv", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_notice")),
+        sa.UniqueConstraint(
+            "party",
+            "class",
+            "day",
+            "round",
+            name=op.f("uq_notice_party_class_day_round"),
+        ),
+    )
+    op.create_index(op.f("ix_notice_state"), "notice", ["state"], unique=False)
+    op.create_table(
+        "delivery",
+        sa.Column("n", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("notice", _NUMBER, nullable=False),
+        sa.Column("contact", _NUMBER, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("due", sa.BigInteger(), nullable=False),
+        sa.Column("lease", sa.BigInteger(), nullable=False),
+        sa.Column("released", sa.Boolean(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("n", name=op.f("pk_delivery")),
+        sa.UniqueConstraint("key", name=op.f("uq_delivery_key")),
+        sa.UniqueConstraint(
+            "notice", "contact", name=op.f("uq_delivery_notice_contact")
+        ),
+    )
+    op.create_index(
+        op.f("ix_delivery_state_due"), "delivery", ["state", "due"], unique=False
+    )
+    op.create_table(
+        "told",
+        sa.Column("party", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("finding", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("severity", sa.SmallInteger(), nullable=False),
+        sa.Column("notice", _NUMBER, nullable=False),
+        sa.PrimaryKeyConstraint("party", "finding", name=op.f("pk_told")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_told_at"), "told", ["at"], unique=False)
+
+
 def _drop_tables() -> None:
+    _drop_notices()
     op.drop_table("word")
     op.drop_table("verdict")
     op.drop_table("value")
@@ -366,11 +536,30 @@ def _drop_tables() -> None:
     op.drop_index(op.f("ix_entry_scope_slot_type_added"), table_name="entry")
     op.drop_index(op.f("ix_entry_scope_slot_added"), table_name="entry")
     op.drop_index(op.f("ix_entry_object"), table_name="entry")
+    op.drop_table("feed")
     op.drop_table("entry")
     op.drop_table("edge")
     op.drop_table("cursor")
     op.drop_table("collection")
     op.drop_table("circle")
+    op.drop_index(op.f("ix_batch_state_n"), table_name="batch")
+    op.drop_index(op.f("ix_batch_feed_n"), table_name="batch")
+    op.drop_table("batch")
+
+
+def _drop_notices() -> None:
+    op.drop_index(op.f("ix_told_at"), table_name="told")
+    op.drop_table("told")
+    op.drop_index(op.f("ix_delivery_state_due"), table_name="delivery")
+    op.drop_table("delivery")
+    op.drop_index(op.f("ix_notice_state"), table_name="notice")
+    op.drop_table("notice")
+    op.drop_index(op.f("ix_mute_party"), table_name="mute")
+    op.drop_table("mute")
+    op.drop_table("notice_setting")
+    op.drop_table("contact")
+    op.drop_index(op.f("ix_asset_kind_value"), table_name="asset")
+    op.drop_table("asset")
 
 
 def _drop_ledger() -> None:
