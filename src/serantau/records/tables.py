@@ -283,8 +283,8 @@ status = Table(
 
 # A batch of events: bytes in the lane's folder under their SHA-256, and how far they
 # came (records.batches). A second arrival of the same bytes makes no second row.
-# `due`: not worked on before. `lease`: until when `worker` has it. `round`: how often it
-# was asked for anew. `waived`: a person said that its odd size is right.
+# `due`: not worked on before. `lease`: until when `worker` has it. `round`: how often
+# it was asked for anew. `waived`: a person said that its odd size is right.
 batch = Table(
     "batch",
     metadata,
