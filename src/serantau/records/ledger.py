@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub
 from typing import Any
@@ -20,6 +20,7 @@ import orjson
 from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
 from serantau.rules.marking import MarkingSet
+from serantau.rules.release import Verdict
 
 _SPANS = 64
 _SERIALIZATION_FAILURE = "40001"
@@ -177,6 +178,54 @@ class Ledger:
 
         tx.at_end(write)
 
+    def record_rows(
+        self,
+        tx: Tx,
+        *,
+        party: int,
+        actor: str,
+        way: str,
+        request: str,
+        count: int,
+        verdicts: Mapping[str, Verdict],
+    ) -> None:
+        """Write one row for event rows, which have no stamps; otherwise as `record`.
+
+        Args:
+            tx: the transaction that decides that they go.
+            party: the number of who gets them.
+            actor: the user who sends them.
+            way: the door they leave by.
+            request: what they are, with the digest of what leaves.
+            count: how many rows.
+            verdicts: under which they go, by the key of their marking set.
+        """
+        content = orjson.dumps(
+            {
+                key: [verdict.rule, verdict.got, verdict.expected]
+                for key, verdict in sorted(verdicts.items())
+            }
+        ).decode()
+        values = {
+            "party": party,
+            "actor": actor,
+            "way": way,
+            "collection": 0,
+            "request": request.replace("\x00", "%00"),
+            "count": count,
+            "span": 0,
+            "low": 0,
+            "high": 0,
+            "stamps": b"",
+        }
+
+        def write() -> None:
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            granted = self._keep_grant(tx, party, content, digest)
+            tx.run(_RELEASE, at=tx.clock.now(), granted=granted, **values)
+
+        tx.at_end(write)
+
     def _grant(self, tx: Tx, party: int, epoch: int) -> int:
         """Give the number of what a party's view consists of, written once.
 
@@ -188,6 +237,12 @@ class Ledger:
         if held is not None and held[0] == epoch:
             return int(held[1])
         content, digest = self._audiences.grant(tx, party)
+        number = self._keep_grant(tx, party, content, digest)
+        tx.note(self._grants, party, (epoch, number))
+        return number
+
+    @staticmethod
+    def _keep_grant(tx: Tx, party: int, content: str, digest: str) -> int:
         named = hashlib.sha256(f"{party}:{digest}".encode()).digest()
         number = int.from_bytes(named[:8], "big") >> 1
         values = {
@@ -207,7 +262,6 @@ class Ledger:
                 # Another process wrote the same row since this transaction began.
                 if getattr(fault, "sqlstate", "") != _SERIALIZATION_FAILURE:
                     raise
-        tx.note(self._grants, party, (epoch, number))
         return number
 
     def of_object(self, tx: Tx, stamp: int, marking_set: int) -> list[Released]:
