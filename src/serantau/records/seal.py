@@ -5,6 +5,9 @@ A copy of the database alone opens nothing: the key is a file beside it, in `key
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 from cryptography.fernet import Fernet, InvalidToken
 
 from serantau.errors import ConfigError
@@ -20,6 +23,8 @@ class Seal:
             ValueError: these bytes are no key.
         """
         self._fernet = Fernet(key)
+        # Another key for another purpose, so that neither tells of the other.
+        self._tags = hashlib.blake2b(key, person=b"serantau-tag").digest()
 
     @staticmethod
     def new_key() -> bytes:
@@ -46,6 +51,13 @@ class Seal:
                 mend="Restore keys/ from a backup, or give the secret again with "
                 "`serantau peer add`.",
             ) from fault
+
+    def tag(self, text: str) -> str:
+        """Give a name for a text that only this node can work out: 32 hex digits.
+
+        The same text has the same name for ever; who knows the text cannot guess it.
+        """
+        return hmac.new(self._tags, text.encode(), hashlib.sha256).hexdigest()[:32]
 
     def __repr__(self) -> str:
         return "Seal(...)"
