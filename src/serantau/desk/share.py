@@ -7,7 +7,7 @@ release log are one transaction; people of the node's own organisation read with
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from serantau.errors import Forbidden, NotFound
@@ -17,9 +17,17 @@ from serantau.records.ledger import Released
 from serantau.records.registry import Caller, Collection
 from serantau.records.search import Found
 from serantau.records.views import Asked, Line, Page, View
-from serantau.rules.marking import in_words
+from serantau.rules.marking import (
+    TLP_2_IDS,
+    Marking,
+    MarkingSet,
+    Tlp,
+    in_words,
+    make_audience,
+    read_marking,
+)
 from serantau.rules.party import Party
-from serantau.rules.release import Verdict
+from serantau.rules.release import Verdict, judge
 
 _VIEWS_KEPT = 256
 _SAMPLES = 3
@@ -278,6 +286,101 @@ class Share:
         sets = self._node.audiences.sets(tx)
         return {number: in_words(sets[number], known) for number in numbers}
 
+    def judge_rows(
+        self, tx: Tx, party: str, owner: str, levels: Iterable[Tlp]
+    ) -> dict[Tlp, Verdict]:
+        """Judge whether event rows may go to a party by machine; nothing leaves.
+
+        A row goes to nobody but the owner of the machine that it is about, whatever its
+        level, so its owner is its audience.
+
+        Args:
+            tx: any transaction.
+            party: who would get the rows.
+            owner: whose machines they are about.
+            levels: how they are marked.
+
+        Raises:
+            NotFound: the party is not in the registry.
+        """
+        _, held = self._node.registry.party(tx, party)
+        refusal = None
+        if party != owner:
+            # An audience that names us would admit our clients too.
+            refusal = Verdict(
+                False,
+                "not-in-audience",
+                f"rows about machines of {owner or 'nobody'}",
+                f"rows about machines of {party}",
+            )
+        elif not held.active(tx.clock.now()):
+            refusal = Verdict(
+                False,
+                "party-blocked",
+                f"{party}, whose access has ended",
+                f"{party} to have access",
+            )
+        if refusal is not None:
+            return dict.fromkeys(levels, refusal)
+        audiences = self._node.audiences
+        marking = read_marking(make_audience(named=[owner]))
+        return {
+            level: judge(
+                _of_rows(level, marking),
+                {marking.id: marking},
+                held,
+                own=audiences.own,
+                policy=audiences.policy,
+                circles={},
+            )
+            for level in levels
+        }
+
+    def release_rows(
+        self,
+        tx: Tx,
+        party: str,
+        owner: str,
+        levels: Mapping[Tlp, int],
+        *,
+        actor: str,
+        way: str,
+        request: str,
+    ) -> None:
+        """Let event rows go, and log it: nothing of them may leave before the commit.
+
+        Args:
+            tx: the transaction that decides it.
+            party: who gets the rows.
+            owner: whose machines they are about.
+            levels: how many are marked with which level.
+            actor: the user who sends them.
+            way: the door they leave by, such as "mail".
+            request: what they are, with the digest of what leaves.
+
+        Raises:
+            NotFound: the party is not in the registry.
+            Forbidden: it may not have them; all or nothing.
+        """
+        verdicts = self.judge_rows(tx, party, owner, sorted(levels))
+        for verdict in verdicts.values():
+            if not verdict.released:
+                raise Forbidden(f"The rows may not go to {party}: {verdict}.")
+        number, _ = self._node.registry.party(tx, party)
+        marking = read_marking(make_audience(named=[owner]))
+        self._node.ledger.record_rows(
+            tx,
+            party=number,
+            actor=actor,
+            way=way,
+            request=request,
+            count=sum(levels.values()),
+            verdicts={
+                _of_rows(level, marking).key(): verdict
+                for level, verdict in verdicts.items()
+            },
+        )
+
     def who_got(self, found: Found) -> list[Released]:
         """Tell every release of one object version, oldest first."""
         with self._node.db.read() as tx:
@@ -287,6 +390,10 @@ class Share:
         """Say in words what a version is marked with, as this node handles it."""
         with self._node.db.read() as tx:
             return self._words(tx, [found.marking_set])[found.marking_set]
+
+
+def _of_rows(level: Tlp, audience: Marking) -> MarkingSet:
+    return MarkingSet(refs=tuple(sorted((TLP_2_IDS[level], audience.id))))
 
 
 def _rows(
