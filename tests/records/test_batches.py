@@ -341,8 +341,26 @@ def test_only_what_ended_for_good_long_ago_is_settled(store: Store) -> None:
             if state in {State.DONE, State.DROPPED}
         )
         assert BATCHES.settled_before(tx, now - 200_000_000) == []
+        settled = BATCHES.settled_before(tx, now)
         assert BATCHES.holds(tx, digest(1))
         assert not BATCHES.holds(tx, digest(99))
+    with store.db.write() as tx:
+        BATCHES.forget(tx, settled)
+        assert BATCHES.settled_before(tx, now) == []
+        assert not BATCHES.get(tx, settled[0]).kept
+
+
+def test_a_small_batchs_bytes_are_kept_with_it_until_they_are_forgotten(
+    store: Store,
+) -> None:
+    with store.db.write() as tx:
+        assert BATCHES.add(tx, Arrival(digest(1), 3, "drone"), body=b"a\x00b")
+        assert not BATCHES.add(tx, Arrival(digest(1), 3, "drone"), body=b"a\x00b")
+        assert BATCHES.body(tx, digest(1)) == b"a\x00b"
+        BATCHES.add(tx, Arrival(digest(2), 3, "drone"))
+        assert BATCHES.body(tx, digest(2)) is None
+        BATCHES.forget(tx, [digest(1), digest(2)])
+        assert BATCHES.body(tx, digest(1)) is None
 
 
 def test_what_a_server_said_is_kept_for_one_address(store: Store) -> None:

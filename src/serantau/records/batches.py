@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from serantau.errors import Conflict, NotFound
+from serantau.records import tables
 from serantau.records.database import Tx
 
 ATTEMPTS: Final = 5
@@ -95,8 +96,9 @@ class Batch:
     received: when it came first. due: not worked on before this instant. worker, lease:
     who has it, and until when. attempts: how often it was claimed since it was stored
     or retried. round: how often it was asked for anew; 0 the first time. waived: a
-    person said that its size is right. began, ended: of the last work on it; 0 before.
-    rows, rejects: what it gave. fault: what went wrong last, or why it is held.
+    person said that its size is right. kept: its bytes are still here. began, ended: of
+    the last work on it; 0 before. rows, rejects: what it gave. fault: what went wrong
+    last, or why it is held.
     """
 
     number: int
@@ -116,6 +118,7 @@ class Batch:
     attempts: int
     round: int
     waived: bool
+    kept: bool
     began: int
     ended: int
     rows: int
@@ -144,7 +147,7 @@ class Totals:
 
 _COLUMNS: Final = (
     "n, digest, feed, format, report, name, source, tlp, size, received, state, due, "
-    "worker, lease, attempts, round, waived, began, ended, rows, rejects, fault"
+    "worker, lease, attempts, round, waived, kept, began, ended, rows, rejects, fault"
 )
 _RECENT: Final = 20
 
@@ -152,21 +155,30 @@ _RECENT: Final = 20
 class Batches:
     """The rows of batches."""
 
-    def add(self, tx: Tx, arrival: Arrival, *, held: str = "") -> bool:
+    def add(
+        self,
+        tx: Tx,
+        arrival: Arrival,
+        *,
+        held: str = "",
+        body: bytes | None = None,
+    ) -> bool:
         """Note bytes that are on disk; says whether they are new here.
 
         Args:
             tx: a write transaction.
             arrival: what is told of them.
             held: why a person must look first; empty: they are worked on.
+            body: the bytes themselves, to be kept here; None: they are a file.
         """
-        return bool(
+        new = bool(
             tx.run(
                 "INSERT INTO batch (digest, feed, format, report, name, source, tlp, "
                 "size, received, state, due, worker, lease, attempts, round, waived, "
-                "began, ended, rows, rejects, fault) VALUES (:digest, :feed, :format, "
-                ":report, :name, :source, :tlp, :size, :now, :state, 0, '', 0, 0, 0, "
-                ":no, 0, 0, 0, 0, :fault) ON CONFLICT (digest) DO NOTHING",
+                "kept, began, ended, rows, rejects, fault) VALUES (:digest, :feed, "
+                ":format, :report, :name, :source, :tlp, :size, :now, :state, 0, '', "
+                "0, 0, 0, :no, :yes, 0, 0, 0, 0, :fault) "
+                "ON CONFLICT (digest) DO NOTHING",
                 digest=arrival.digest,
                 feed=_clean(arrival.feed),
                 format=arrival.format,
@@ -178,9 +190,19 @@ class Batches:
                 now=tx.clock.now(),
                 state=State.HELD.value if held else State.STORED.value,
                 no=False,
+                yes=True,
                 fault=_clean(held),
             )
         )
+        if new and body is not None:
+            values = {"digest": arrival.digest, "body": body}
+            tx.insert(tables.batch_body, values)
+        return new
+
+    def body(self, tx: Tx, digest: str) -> bytes | None:
+        """Give a batch's bytes when they are kept here."""
+        held = tx.value("SELECT body FROM batch_body WHERE digest = :d", d=digest)
+        return None if held is None else bytes(held)
 
     def get(self, tx: Tx, name: str) -> Batch:
         """Give a batch by its number, or by its digest or the beginning of that.
@@ -475,14 +497,24 @@ class Batches:
         )
 
     def settled_before(self, tx: Tx, at: int, *, limit: int = 1000) -> list[str]:
-        """Give digests of batches whose work ended before an instant for good."""
+        """Give digests of batches whose work ended before an instant for good.
+
+        Only of those whose bytes are still here.
+        """
         rows = tx.rows(
-            "SELECT digest FROM batch WHERE state IN ('done', 'dropped') "
-            "AND ended > 0 AND ended < :at ORDER BY n LIMIT :limit",
+            "SELECT digest FROM batch WHERE state IN ('done', 'dropped') AND kept "
+            "AND ended < :at ORDER BY n LIMIT :limit",
             at=at,
             limit=limit,
         )
         return [str(row.digest) for row in rows]
+
+    def forget(self, tx: Tx, digests: Sequence[str]) -> None:
+        """Note that the bytes of batches are here no longer."""
+        among = tx.among("digest", "digests")
+        values = {"digests": tx.array(digests)}
+        tx.run(f"DELETE FROM batch_body WHERE {among}", **values)
+        tx.run(f"UPDATE batch SET kept = :no WHERE {among}", no=False, **values)
 
 
 _HEX: Final = frozenset("0123456789abcdef")
@@ -523,6 +555,7 @@ def _batch(row: Any) -> Batch:
         attempts=row.attempts,
         round=row.round,
         waived=bool(row.waived),
+        kept=bool(row.kept),
         began=row.began,
         ended=row.ended,
         rows=row.rows,

@@ -281,10 +281,11 @@ status = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
-# A batch of events: bytes in the lane's folder under their SHA-256, and how far they
-# came (records.batches). A second arrival of the same bytes makes no second row.
+# A batch of events: bytes that are named by their SHA-256, and how far they came
+# (records.batches). A second arrival of the same bytes makes no second row.
 # `due`: not worked on before. `lease`: until when `worker` has it. `round`: how often
-# it was asked for anew. `waived`: a person said that its odd size is right.
+# it was asked for anew. `waived`: a person said that its odd size is right. `kept`: its
+# bytes are still here.
 batch = Table(
     "batch",
     metadata,
@@ -305,6 +306,7 @@ batch = Table(
     Column("attempts", Integer, nullable=False),
     Column("round", Integer, nullable=False),
     Column("waived", Boolean, nullable=False),
+    Column("kept", Boolean, nullable=False),
     Column("began", BigInteger, nullable=False),
     Column("ended", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
@@ -312,6 +314,15 @@ batch = Table(
     Column("fault", Text, nullable=False),
     Index(None, "state", "n"),
     Index(None, "feed", "n"),
+)
+
+# The bytes of small batches: one commit makes them durable with their row. Those of
+# others are files in the lane's folder.
+batch_body = Table(
+    "batch_body",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
 )
 
 # How the last look at a scheduled feed went. What it says belongs to one address.

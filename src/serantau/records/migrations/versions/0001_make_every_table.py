@@ -126,6 +126,7 @@ def _make_tables() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("waived", sa.Boolean(), nullable=False),
+        sa.Column("kept", sa.Boolean(), nullable=False),
         sa.Column("began", sa.BigInteger(), nullable=False),
         sa.Column("ended", sa.BigInteger(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
@@ -136,6 +137,12 @@ def _make_tables() -> None:
     )
     op.create_index(op.f("ix_batch_feed_n"), "batch", ["feed", "n"], unique=False)
     op.create_index(op.f("ix_batch_state_n"), "batch", ["state", "n"], unique=False)
+    op.create_table(
+        "batch_body",
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_batch_body")),
+    )
     op.create_table(
         "circle",
         sa.Column("id", sa.Text(), nullable=False),
@@ -542,6 +549,7 @@ def _drop_tables() -> None:
     op.drop_table("cursor")
     op.drop_table("collection")
     op.drop_table("circle")
+    op.drop_table("batch_body")
     op.drop_index(op.f("ix_batch_state_n"), table_name="batch")
     op.drop_index(op.f("ix_batch_feed_n"), table_name="batch")
     op.drop_table("batch")
