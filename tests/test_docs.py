@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from serantau.config import NodeConfig
+from serantau.config import FeedSection, NodeConfig
 from serantau.errors import SerantauError
 from serantau.rules.release import RULES, table_markdown
 
@@ -30,14 +30,19 @@ def _rows(page: Path) -> Iterator[list[str]]:
             yield [cell.strip() for cell in line[1:-1].split(" | ")]
 
 
-def _settings() -> Iterator[tuple[str, object]]:
+def _sections() -> Iterator[tuple[str, msgspec.Struct]]:
     defaults = NodeConfig()
     for section in msgspec.structs.fields(NodeConfig):
-        if section.name != "home":
-            for name, value in msgspec.structs.asdict(
-                getattr(defaults, section.name)
-            ).items():
-                yield f"{section.name}.{name}", value
+        if section.name == "feeds":
+            yield "feeds.NAME", FeedSection()
+        elif section.name != "home":
+            yield section.name, getattr(defaults, section.name)
+
+
+def _settings() -> Iterator[tuple[str, object]]:
+    for section, defaults in _sections():
+        for name, value in msgspec.structs.asdict(defaults).items():
+            yield f"{section}.{name}", value
 
 
 def _errors(above: type[SerantauError]) -> Iterator[type[SerantauError]]:
@@ -60,7 +65,7 @@ def test_every_setting_is_documented_with_its_default_and_none_is_invented() -> 
     written = {
         row[0]: row[1]
         for row in _rows(DOCS / "operations.md")
-        if re.fullmatch(r"`[a-z]+\.[a-z_]+`", row[0])
+        if re.fullmatch(r"`[a-z]+\.(NAME\.)?[a-z_]+`", row[0])
     }
     assert written == {
         f"`{name}`": f"`{json.dumps(default)}`" for name, default in _settings()
@@ -68,12 +73,10 @@ def test_every_setting_is_documented_with_its_default_and_none_is_invented() -> 
 
 
 def test_every_setting_is_described_where_it_is_defined() -> None:
-    for section in msgspec.structs.fields(NodeConfig):
-        if section.name == "home":
-            continue
-        said = getattr(NodeConfig(), section.name).__doc__
-        for field in msgspec.structs.fields(getattr(NodeConfig(), section.name)):
-            assert re.search(rf"\b{field.name}\b", said), f"{section.name}.{field.name}"
+    for section, defaults in _sections():
+        for field in msgspec.structs.fields(defaults):
+            said = defaults.__doc__ or ""
+            assert re.search(rf"\b{field.name}\b", said), f"{section}.{field.name}"
 
 
 def test_every_error_is_documented_with_its_status_and_exit_code() -> None:

@@ -7,6 +7,7 @@ described by the docstring of its section, and `docs/operations.md` lists the sa
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from serantau.errors import ConfigError
 PREFIX = "SERANTAU_"
 FILE_NAME = "serantau.toml"
 ROLES = ("member", "coordinator")
+FEED = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_OFTEN_SECONDS = 1.0
 
 
 class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +130,65 @@ class FederationSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     hint_milliseconds: int = 100
 
 
+class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How events are taken in and kept.
+
+    folder: where the bytes of batches are kept; empty means `lane` in the data
+    directory. Workers on several machines need one that all of them see. archive: where
+    the tables of events are, a folder or `s3://BUCKET/PATH`; empty means `archive` in
+    the data directory. storage: options of that store, such as its region. workers: how
+    many batches are worked on at once in one process. lease_seconds: how long a worker
+    that says nothing keeps a batch. originals_days: how long bytes are kept after the
+    work on them. lag_minutes: a batch that waits longer than this is told as an alarm.
+    """
+
+    folder: str = ""
+    archive: str = ""
+    storage: dict[str, str] = {}
+    workers: int = 1
+    lease_seconds: float = 300.0
+    originals_days: int = 90
+    lag_minutes: int = 60
+
+
+class FeedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One feed of events, named by its table `[feeds.NAME]`, and the way it comes.
+
+    url: an address that is fetched. folder: one that is watched: each file in it is
+    taken in, and then removed. mailbox: a maildir, or `imaps://USER@HOST/FOLDER`, whose
+    attachments are taken in. A feed has one of the three, or none when it is posted.
+    format: how its files are read; empty: recognised by each file. report: its one kind
+    of report. tlp: the level of its rows that name none. type: the RSIT type of its
+    rows that name none. confidence, severity: the same, 0 to 100 and 0 to 4.
+    every_seconds: how often it is looked at. fresh_hours: how old its newest batch may
+    be before that is told as an alarm; 0: any age. hold: whether a batch that is
+    suddenly empty or ten times as large waits for a person. proxy: one that a url is
+    fetched by. key_header, key_file: a request header, and the file with the key that
+    it carries. password_file: of the mailbox's user. senders: whose mail is taken in:
+    addresses, or `@DOMAIN`. authenticator: the name of the mail server of ours whose
+    word on a sender (Authentication-Results) is taken; empty: no mail is checked so.
+    """
+
+    url: str = ""
+    folder: str = ""
+    mailbox: str = ""
+    format: str = ""
+    report: str = ""
+    tlp: str = ""
+    type: str = ""
+    confidence: int | None = None
+    severity: int | None = None
+    every_seconds: float = 3600.0
+    fresh_hours: float = 0.0
+    hold: bool = True
+    proxy: str = ""
+    key_header: str = ""
+    key_file: str = ""
+    password_file: str = ""
+    senders: list[str] = []
+    authenticator: str = ""
+
+
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged. level: debug, info, warning or error. format: text or json."""
 
@@ -145,12 +207,25 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handling: HandlingSection = msgspec.field(default_factory=HandlingSection)
     policy: PolicySection = msgspec.field(default_factory=PolicySection)
     federation: FederationSection = msgspec.field(default_factory=FederationSection)
+    lane: LaneSection = msgspec.field(default_factory=LaneSection)
+    feeds: dict[str, FeedSection] = {}
     log: LogSection = msgspec.field(default_factory=LogSection)
 
     @property
     def database_url(self) -> str:
         """Give the SQLAlchemy URL of the store."""
         return self.store.url or f"sqlite:///{self.home / 'serantau.db'}"
+
+    @property
+    def lane_folder(self) -> Path:
+        """Give the folder of the bytes of batches."""
+        return self.home / (self.lane.folder or "lane")
+
+    @property
+    def archive(self) -> str:
+        """Give where the tables of events are: a folder or an address."""
+        said = self.lane.archive
+        return said if "://" in said else str(self.home / (said or "archive"))
 
     @property
     def keys(self) -> Path:
@@ -207,9 +282,39 @@ def _check(config: NodeConfig, path: Path) -> None:
     ):
         if got not in allowed:
             raise ConfigError(f"{path}: {name} is {got!r}, expected one of {allowed}")
+    for name, feed in config.feeds.items():
+        _check_feed(f"{path}: feeds.{name}", name, feed)
+    for name, number in (
+        ("workers", config.lane.workers),
+        ("lease_seconds", config.lane.lease_seconds),
+    ):
+        if number <= 0:
+            raise ConfigError(f"{path}: lane.{name} is {number}, expected more than 0")
     if bool(config.http.certificate) != bool(config.http.key):
         raise ConfigError(
             f"{path}: http.certificate and http.key go together; one is missing"
+        )
+
+
+def _check_feed(place: str, name: str, feed: FeedSection) -> None:
+    if not FEED.fullmatch(name):
+        raise ConfigError(
+            f"{place} is no feed's name: up to 63 of a-z, 0-9, '.', '_' and '-'"
+        )
+    ways = [way for way in ("url", "folder", "mailbox") if getattr(feed, way)]
+    if len(ways) > 1:
+        raise ConfigError(f"{place} has {' and '.join(ways)}, expected one of them")
+    if feed.mailbox and not feed.senders:
+        raise ConfigError(
+            f"{place} has a mailbox and no senders",
+            mend="Say whose mail is taken in, as in senders = ['@example.org'].",
+        )
+    if bool(feed.key_header) != bool(feed.key_file):
+        raise ConfigError(f"{place}: key_header and key_file go together")
+    if feed.every_seconds < _OFTEN_SECONDS:
+        raise ConfigError(
+            f"{place}.every_seconds is {feed.every_seconds:g}, "
+            f"expected at least {_OFTEN_SECONDS:g}"
         )
 
 
@@ -230,7 +335,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any
     sections = {
         field.name.upper(): field.name
         for field in msgspec.structs.fields(NodeConfig)
-        if field.name != "home"
+        # A feed is a table of its own; the environment has no names for those.
+        if field.name not in {"home", "feeds"}
     }
     found: dict[str, dict[str, Any]] = {}
     for name, value in environment.items():
