@@ -19,7 +19,11 @@ from serantau.rules.stix import id_key
 
 # SQLite compiles at most 500 SELECTs into one compound; the merge nests beyond this.
 _MERGE_WIDTH = 200
+# Rows that lie within so many times their number of stamps are read as one range, when
+# at least one in so many of what is wanted is there; fewer than a few never.
 _SPARSE = 3
+_DENSE = 4
+_FEW = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,31 +181,44 @@ class Views:
     ) -> Page:
         """Read a page of a view without entries, where a row's stamp is its place.
 
-        The stamps come from the indexes alone. Where they lie close together the bodies
-        are read as one range, which is twice as fast as one by one; a range is never
-        more than `_SPARSE` times as long as the page.
+        As far as its rows lie close together they are read as ranges of stamps, which
+        needs no merge. The rest comes as anywhere else.
         """
-        values["limit"] = asked.limit + 1
-        text = tx.value(_stamps_sql(merged, tx.lite), **values)
-        if not text:
+        some = "+slot IN (" + _list(
+            slot
+            for stream in view.streams
+            for slot in _slots(stream, only_last=not asked.all_versions)
+        )
+        types = self._types(tx, view, asked)
+        some += f") AND +type IN ({_list(types)})" if types else ")"
+        stamps: list[int] = []
+        bodies: list[bytes] = []
+        after, more, sure = asked.after, True, False
+        while more and len(stamps) < asked.limit:
+            need = asked.limit - len(stamps)
+            near = tx.row(_near_sql(some), after=after, width=_SPARSE * need, need=need)
+            if near.first is None:
+                more = False
+                break
+            if need > _FEW and _DENSE * near.count >= need:
+                last = near.first + _SPARSE * need
+                row = tx.row(
+                    _window_sql(some, tx.lite), after=after, last=last, need=need
+                )
+                found = orjson.loads(f"[{row.stamps}]")
+                after = last if len(found) < need else found[-1]
+                sure = near.count > need
+            else:
+                values |= {"after": after, "limit": need}
+                row = tx.row(_page_sql(merged, tx.lite), **values)
+                found = sorted(orjson.loads(f"[{row.objects or ''}]"))
+                more = len(found) == need
+            stamps += found
+            bodies += [bytes(row.bodies)] if found else []
+        if not stamps:
             return _EMPTY
-        stamps = orjson.loads(f"[{text}]")
-        more = len(stamps) > asked.limit
-        del stamps[asked.limit :]
-        first, last = stamps[0], stamps[-1]
-        if last - first < _SPARSE * len(stamps):
-            some = "added BETWEEN :first AND :last AND +slot IN (" + _list(
-                slot
-                for stream in view.streams
-                for slot in _slots(stream, only_last=not asked.all_versions)
-            )
-            types = self._types(tx, view, asked)
-            some += f") AND +type IN ({_list(types)})" if types else ")"
-            bodies = tx.value(_bodies_sql(some, tx.lite), first=first, last=last)
-        else:
-            some = tx.among("added", "stamps")
-            bodies = tx.value(_bodies_sql(some, tx.lite), stamps=tx.array(stamps))
-        return Page(bytes(bodies), first, last, stamps, more)
+        more = more and (sure or self._any(tx, merged, values, stamps[-1]))
+        return Page(b",".join(bodies), stamps[0], stamps[-1], stamps, more)
 
     def _types(self, tx: Tx, view: View, asked: Asked) -> tuple[int, ...]:
         """Give the types that both a view and a question want; none means all."""
@@ -421,21 +438,31 @@ def _list(numbers: Iterable[int]) -> str:
 
 
 @lru_cache(maxsize=512)
-def _stamps_sql(merged: str, lite: bool) -> str:
-    one = "group_concat(object)"
-    if not lite:
-        one = "string_agg(object::text, ',' ORDER BY added)"
-    return f"SELECT {one} FROM ({merged}) AS m"
+def _near_sql(some: str) -> str:
+    """Write the SQL that finds the first row behind a stamp, and counts what is near.
+
+    It counts by an index alone, up to one more than what is wanted.
+    """
+    indexed = some.replace("+slot", "slot")
+    return (
+        "SELECT f.first, (SELECT count(*) FROM (SELECT 1 FROM object WHERE added "
+        f"BETWEEN f.first AND f.first + :width AND {indexed} LIMIT :need + 1) AS m) "
+        "AS count FROM (SELECT min(added) AS first FROM object "
+        "WHERE added > :after) AS f"
+    )
 
 
 @lru_cache(maxsize=512)
-def _bodies_sql(some: str, lite: bool) -> str:
+def _window_sql(some: str, lite: bool) -> str:
+    """Write the SQL that reads a range's bodies and stamps in one row."""
+    stamps, bodies = "group_concat(added)", "CAST(group_concat(body, ',') AS BLOB)"
     if not lite:
-        joined = "string_agg(body, ','::bytea ORDER BY added)"
-        return f"SELECT {joined} FROM object WHERE {some}"
+        stamps = "string_agg(added::text, ',' ORDER BY added)"
+        bodies = "string_agg(body, ','::bytea ORDER BY added)"
     return (
-        "SELECT CAST(group_concat(body, ',') AS BLOB) FROM "
-        f"(SELECT body FROM object WHERE {some} ORDER BY added)"
+        f"SELECT {stamps} AS stamps, {bodies} AS bodies FROM (SELECT added, body "
+        f"FROM object WHERE added > :after AND added <= :last AND {some} "
+        "ORDER BY added LIMIT :need) AS m"
     )
 
 
