@@ -7,8 +7,8 @@ stamps, as runs. A page of a thousand neighbours takes a few bytes.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,16 +47,16 @@ class Released:
     expected: str = ""
 
 
-_RUNS, _GAPS = 0, 1
-_MANY, _CLOSE = 16, 32
+_RUNS, _GAPS, _LONG_GAPS = 0, 1, 2
+_MANY, _LONG = 16, 256
 
 
 def pack(stamps: Sequence[int]) -> bytes:
     """Write a set of stamps, in ascending order, as few bytes.
 
-    The first byte tells how: runs, as (gap, length - 1) pairs of LEB128 numbers, or,
-    for many that lie close together, the first stamp and then a byte for each gap,
-    deflated (RFC 1950).
+    The first byte tells how: a few, or all in a row, as runs: (gap, length - 1) pairs
+    of LEB128 numbers; others as the first stamp and the gaps behind it, deflated (RFC
+    1950), each in one byte, or in eight (little-endian) where one is long.
     """
     if not stamps:
         return b""
@@ -66,13 +66,13 @@ def pack(stamps: Sequence[int]) -> bytes:
         _number(packed, start)
         _number(packed, last - start)
         return bytes(packed)
-    if len(stamps) >= _MANY and last - start < _CLOSE * len(stamps):
-        # A gap of 256 or more does not fit into a byte.
-        with contextlib.suppress(ValueError):
-            gaps = bytes(map(sub, stamps[1:], stamps))
-            packed[0] = _GAPS
-            _number(packed, start)
-            return bytes(packed + zlib.compress(gaps, 1))
+    if len(stamps) >= _MANY:
+        gaps = list(map(sub, stamps[1:], stamps))
+        short = max(gaps) < _LONG
+        packed[0] = _GAPS if short else _LONG_GAPS
+        _number(packed, start)
+        told = bytes(gaps) if short else struct.pack(f"<{len(gaps)}q", *gaps)
+        return bytes(packed + zlib.compress(told, 1))
     end, before = 0, start
     for stamp in stamps:
         if stamp - before > 1:
@@ -104,8 +104,11 @@ def unpack(packed: bytes) -> Iterator[tuple[int, int]]:
         if byte < 0x80:
             numbers.append(number)
             number = shift = 0
-            if packed[0] == _GAPS:
-                gaps = zlib.decompress(packed[place + 1 :])
+            if packed[0] != _RUNS:
+                told = zlib.decompress(packed[place + 1 :])
+                gaps: Sequence[int] = told
+                if packed[0] == _LONG_GAPS:
+                    gaps = struct.unpack(f"<{len(told) // 8}q", told)
                 yield from _by_gaps(numbers[0], gaps)
                 return
     end = 0
@@ -115,7 +118,7 @@ def unpack(packed: bytes) -> Iterator[tuple[int, int]]:
         yield first, end - 1
 
 
-def _by_gaps(first: int, gaps: bytes) -> Iterator[tuple[int, int]]:
+def _by_gaps(first: int, gaps: Sequence[int]) -> Iterator[tuple[int, int]]:
     last = first
     for gap in gaps:
         if gap > 1:
