@@ -20,6 +20,7 @@ from serantau.errors import ConfigError
 PREFIX = "SERANTAU_"
 FILE_NAME = "serantau.toml"
 ROLES = ("member", "coordinator")
+SEVERITIES = ("info", "low", "medium", "high", "critical")
 FEED = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _OFTEN_SECONDS = 1.0
 
@@ -189,6 +190,52 @@ class FeedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authenticator: str = ""
 
 
+class MailSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The SMTP server that notices go through.
+
+    host, port: its address; without a host no mail is sent. security: `starttls`,
+    `tls`, or `none` for a server on this machine. ca: PEM file of the only authorities
+    to trust for it; empty: the system's. user, password_file: whom to log in as, and
+    the file with the password. sender: the address that notices come from, and are
+    answered to. bounces: where undeliverable mail goes back to; empty: the sender.
+    hello: what this machine calls itself. timeout_seconds: without an answer. key_file:
+    the OpenPGP key that signs; empty: `keys/openpgp.asc` when that is there.
+    """
+
+    host: str = ""
+    port: int = 587
+    security: str = "starttls"
+    ca: str = ""
+    user: str = ""
+    password_file: str = ""
+    sender: str = ""
+    bounces: str = ""
+    hello: str = ""
+    timeout_seconds: float = 60.0
+    key_file: str = ""
+
+
+class NoticeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How owners are told, where `serantau notice set` says nothing else.
+
+    automatic: without a person's approval. least_severity: rows below are left out.
+    least_rows: fewer make no notice. compromised_days, other_days: how long a finding
+    is quiet after it was told. rows: the most that are attached. webhook_ca: PEM file
+    of the only authorities to trust for webhooks; empty: the system's. tries: how often
+    handing over is tried before it failed. lease_seconds: how long one try may take.
+    """
+
+    automatic: bool = False
+    least_severity: str = "info"
+    least_rows: int = 1
+    compromised_days: int = 7
+    other_days: int = 30
+    rows: int = 50_000
+    webhook_ca: str = ""
+    tries: int = 12
+    lease_seconds: int = 900
+
+
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged. level: debug, info, warning or error. format: text or json."""
 
@@ -209,6 +256,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     federation: FederationSection = msgspec.field(default_factory=FederationSection)
     lane: LaneSection = msgspec.field(default_factory=LaneSection)
     feeds: dict[str, FeedSection] = {}
+    mail: MailSection = msgspec.field(default_factory=MailSection)
+    notice: NoticeSection = msgspec.field(default_factory=NoticeSection)
     log: LogSection = msgspec.field(default_factory=LogSection)
 
     @property
@@ -277,6 +326,8 @@ def _check(config: NodeConfig, path: Path) -> None:
     for name, got, allowed in (
         ("node.role", config.node.role, ROLES),
         ("policy.granular", config.policy.granular, ("withhold", "derive")),
+        ("mail.security", config.mail.security, ("starttls", "tls", "none")),
+        ("notice.least_severity", config.notice.least_severity, SEVERITIES),
         ("log.format", config.log.format, ("text", "json")),
         ("log.level", config.log.level, ("debug", "info", "warning", "error")),
     ):

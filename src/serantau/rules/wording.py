@@ -19,27 +19,11 @@ from serantau.rules.taxonomy import CLASS_OF, CLASSES
 SOURCE: Final = "en"
 _WIDTH: Final = 76
 _PLACES: Final = frozenset(
-    [
-        "team",
-        "party",
-        "class",
-        "day",
-        "rows",
-        "places",
-        "number",
-        "tlp",
-        "name",
-        "count",
-        "file",
-        "attached",
-        "days",
-        "language",
-        "meaning",
-        "year",
-        "month",
-        "month_name",
-        "era",
-    ]
+    {
+        *("team", "party", "class", "day", "rows", "places", "number", "tlp", "name"),
+        *("count", "file", "attached", "days", "language", "meaning"),
+        *("year", "month", "month_name", "era"),
+    }
 )
 _family: Final = re.compile(r"^(scan|event)6(?=_)|6$")
 
