@@ -19,7 +19,6 @@ import polars as pl
 TEXTS: Final = (
     "feed",
     "report",
-    "source_network",
     "source_domain",
     "source_url",
     "destination_domain",

@@ -529,17 +529,18 @@ def special(*, exercise: bool = False) -> Special:
     """Load the special-purpose ranges of IANA's registries (RFC 6890, RFC 8190).
 
     Args:
-        exercise: let ranges for documentation have owners. Nothing real is in them,
-            which is why an exercise plays with them.
+        exercise: leave the ranges for documentation out, so that they can have owners.
+            Nothing real is in them, which is why an exercise plays with them.
     """
-    rows = list(_shipped("special.csv"))
-    nobody = [
-        row["reachable"] == "no" and not (exercise and row["name"] == "documentation")
-        for row in rows
+    rows = [
+        row
+        for row in _shipped("special.csv")
+        if not (exercise and row["name"] == "documentation")
     ]
     spans = narrowest([(*span(row["prefix"]), at) for at, row in enumerate(rows)])
     names = pl.Series([row["name"] for row in rows], dtype=pl.String)
-    return Special(spans, names, pl.Series(nobody, dtype=pl.Boolean))
+    nobody = pl.Series([row["reachable"] == "no" for row in rows], dtype=pl.Boolean)
+    return Special(spans, names, nobody)
 
 
 def country_of_tld() -> dict[str, str]:
