@@ -85,7 +85,21 @@ def home(tmp_path: Path) -> Path:
         collection = Share(node).offer(caller(node, "admin"), "inbox").collection
         body = orjson.dumps({"objects": [indicator(7)]})
         Intake(node).post(caller(node, "admin"), collection, body)
+        with node.db.write() as tx:
+            for table in tables.metadata.sorted_tables:
+                if tx.connection.execute(sa.select(table).limit(1)).first() is None:
+                    tx.insert(table, {one.name: made_up(one) for one in table.columns})
     return home
+
+
+def made_up(column: sa.Column[Any]) -> Any:
+    """Give a value of a column's type, for tables that nothing above fills."""
+    kind = column.type
+    if isinstance(kind, sa.Boolean):
+        return True
+    if isinstance(kind, sa.LargeBinary):
+        return b"\x00\xff"
+    return "ธนาคาร \u2028" if isinstance(kind, sa.Text) else 7
 
 
 def rows(node: Node) -> dict[str, list[tuple[Any, ...]]]:
@@ -105,7 +119,7 @@ def test_every_row_comes_back_as_it_was(
         before = rows(node)
         carry.export(node, tmp_path / "out")
     empty = {name for name, several in before.items() if not several}
-    assert empty <= {"meta"}
+    assert not empty
     again = tmp_path / "again"
     carried = carry.restore(tmp_path / "out", again, store=store_url)
     with Node(load_config(again)) as node:

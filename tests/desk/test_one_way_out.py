@@ -19,6 +19,7 @@ VIEWS = {"page", "lines", "any_after", "view"}
 # Who reads a body, and what becomes of it. None of it goes to another party, unless it
 # is the page that desk/share gave.
 BODIES = {
+    "desk/lane.py": "the bytes of an event batch, which hold no objects",
     "desk/intake.py": "a status, told to the party that caused it",
     "desk/screening.py": "what just came in, on its way to quarantine",
     "desk/arriving.py": "what is held, compared with what comes in",
@@ -29,6 +30,10 @@ BODIES = {
     "wire/client.py": "the body of an HTTP response",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
     "testing.py": "what a test compares",
+}
+PARCELS = {
+    "desk/abroad.py": "judged and logged by desk/share, for the owner alone",
+    "apps/web/abroad.py": "a page of desk/abroad",
 }
 PAGES = {
     "desk/share.py": "the one way out",
@@ -127,7 +132,9 @@ def test_only_a_node_makes_views() -> None:
     assert makers == {"node.py"}
 
 
-@pytest.mark.parametrize(("attribute", "known"), [("body", BODIES), ("bodies", PAGES)])
+@pytest.mark.parametrize(
+    ("attribute", "known"), [("body", BODIES), ("bodies", PAGES), ("arrow", PARCELS)]
+)
 def test_who_else_reads_bodies_is_known_and_why(
     attribute: str, known: dict[str, str]
 ) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import httpx2
 import structlog
 
+from serantau.desk.abroad import Abroad
 from serantau.desk.arriving import Arriving
 from serantau.desk.follow import Follow
 from serantau.desk.intake import Intake, Report
@@ -53,10 +54,15 @@ class Pulled:
 
 @dataclass(slots=True)
 class PullReport:
-    """What one pull brought. fault: why the peer could not be asked, or empty."""
+    """What one pull brought.
+
+    events: rows about this member's machines. fault: why the peer could not be asked,
+    or empty.
+    """
 
     peer: str
     collections: list[Pulled] = field(default_factory=list)
+    events: int = 0
     fault: str = ""
 
     @property
@@ -122,6 +128,7 @@ class Federation:
         self._stop = threading.Event()
         self._bulk = threading.Lock()
         self._intake = Intake(node)
+        self._abroad = Abroad(node)
         self.peers = Peers()
 
     def peer(self, name: str) -> Peer:
@@ -180,6 +187,8 @@ class Federation:
                 pulled = Pulled(collection.id, collection.title)
                 report.collections.append(pulled)
                 self._pull_collection(peer, client, collection, pulled)
+            if client.api_root().member:
+                report.events = self._abroad.fetch(peer, client)
         except PeerError as fault:
             report.fault = str(fault)
         return self._told(peer, report)
@@ -192,8 +201,14 @@ class Federation:
                 self.peers.ended(tx, peer, pulled.collection, pulled.fault)
         if report.faults:
             _log.warning("pull_broke_off", peer=peer.name, faults=report.faults)
-        elif report.new or report.refused:
-            _log.info("pulled", peer=peer.name, new=report.new, refused=report.refused)
+        elif report.new or report.refused or report.events:
+            _log.info(
+                "pulled",
+                peer=peer.name,
+                new=report.new,
+                refused=report.refused,
+                events=report.events,
+            )
         return report
 
     @staticmethod

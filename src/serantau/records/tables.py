@@ -494,3 +494,37 @@ release = Table(
     Index(None, "party", "at"),
     schema=LEDGER,
 )
+
+# Event rows of other members, which their nodes fetch (records.parcels). `n`: a stamp.
+parcel = Table(
+    "parcel",
+    metadata,
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("member", Text, nullable=False),
+    Column("batch", Text, nullable=False),
+    Column("level", SmallInteger, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "member", "n"),
+    Index(None, "batch"),
+)
+
+# How far each member's node has fetched, and how far this node has from each peer.
+parcel_asked = Table(
+    "parcel_asked",
+    metadata,
+    Column("member", Text, primary_key=True),
+    Column("after", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+parcel_fetched = Table(
+    "parcel_fetched",
+    metadata,
+    Column("peer", Integer, primary_key=True, autoincrement=False),
+    Column("after", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+)

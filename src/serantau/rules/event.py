@@ -95,6 +95,30 @@ COLUMNS: Final[tuple[Column, ...]] = (
 )
 
 NAMES: Final = tuple(column.name for column in COLUMNS)
+ABROAD: Final = tuple(
+    name
+    for name in NAMES
+    if name
+    not in {
+        # What this node made of a row, and by whom it has it, is its own business: its
+        # register of assets and what it looks for can be read from these.
+        "batch",
+        "number",
+        "received",
+        "feed",
+        "category",
+        "fingerprint",
+        "member",
+        "party",
+        "asset",
+        "reason",
+        "lookup",
+        "marks",
+        "indicators",
+    }
+)
+"""The columns that go to the node of the member who must act; nothing else does."""
+
 SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
 
 

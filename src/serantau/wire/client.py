@@ -23,6 +23,8 @@ from serantau.wire.hints import Hints
 from serantau.wire.taxii import DISCOVERY, FIRST_HEADER, LAST_HEADER, MEDIA_TYPE
 
 _HINTS_PATH: Final = "/federation/hints"
+_EVENTS_PATH: Final = "/federation/events"
+PARCEL_HEADERS: Final = ("Serantau-Parcel", "Serantau-Rows")
 _STATUS_WAIT: Final = 120.0
 _EMPTY_PAGES: Final = 10
 _MANIFEST_PAGES: Final = 3
@@ -402,6 +404,32 @@ class TaxiiClient:
             PeerError: the server gives no hints; polling still works.
         """
         return self._line.hints(_HINTS_PATH, quiet)
+
+    def events(self, after: int) -> tuple[int, int, bytes] | None:
+        """Ask a node of our kind for the next event rows that are this member's.
+
+        Args:
+            after: the number of the last parcel that is here, -1 for none.
+
+        Returns:
+            The parcel's number, how many rows it holds, and its Arrow IPC stream; None
+            when there is nothing more.
+
+        Raises:
+            PeerError: the server gives none, or not as it should.
+        """
+        url = self._line.url.join(_EVENTS_PATH).copy_merge_params({"after": str(after)})
+        answer = self._line.get(url)
+        number, rows = (answer.headers.get(name, "") for name in PARCEL_HEADERS)
+        if not number and not answer.body:
+            return None
+        if not (number.isdecimal() and rows.isdecimal() and answer.body):
+            raise self._line.fault(
+                f"answers at {answer.url.path} without saying which parcel it is",
+                f"an Arrow IPC stream with {' and '.join(PARCEL_HEADERS)}",
+                mend="Its node may be of a later version: compare the versions.",
+            )
+        return int(number), int(rows), answer.body
 
     def _below(self, path: str) -> httpx2.URL:
         return httpx2.URL(self.api_root().url).join(path)

@@ -23,6 +23,7 @@ from litestar.datastructures import State
 from serantau.apps.web.auth import Logins, challenge, read_credentials
 from serantau.apps.web.lanes import Pages
 from serantau.apps.web.metrics import Metrics
+from serantau.desk.abroad import Abroad
 from serantau.desk.intake import Intake
 from serantau.desk.share import Share
 from serantau.errors import BadInput, TooLarge, TooMany, UnsupportedMedia
@@ -57,6 +58,7 @@ class Hall:
         """Serve `node`."""
         self.node = node
         self.share = Share(node)
+        self.abroad = Abroad(node)
         self.intake = Intake(node)
         self.logins = Logins(node)
         self.metrics = Metrics(node)

@@ -129,7 +129,7 @@ class Board:
 
     def _news(self, caller: Caller, after: int) -> bool:
         share = self._hall.share
-        return any(
+        return self._hall.abroad.news(caller, after) or any(
             share.news(caller, offer.collection, after)
             for offer in share.offers(caller)
             if offer.can_read

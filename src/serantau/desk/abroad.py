@@ -1,0 +1,218 @@
+"""Rows of other members: packed for their nodes, handed out, and fetched from peers.
+
+A row whose owner is another member waits in a parcel until that member's node fetches
+it. It goes to nobody else. What is fetched is one more batch of the lane here, and
+looked at with this node's own eyes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from serantau.desk.lane import Lane, Told
+from serantau.desk.share import Share
+from serantau.errors import Forbidden, PeerError
+from serantau.node import Node
+from serantau.records.parcels import Parcels, Part, Waiting
+from serantau.records.peers import Peer
+from serantau.records.registry import Caller
+from serantau.rules.event import ABROAD
+from serantau.rules.marking import Tlp
+from serantau.wire.client import TaxiiClient
+
+if TYPE_CHECKING:
+    import polars as pl
+
+WAY: Final = "events"
+FORMAT: Final = "serantau"
+MEDIA_TYPE: Final = "application/vnd.apache.arrow.stream"
+ROWS: Final = 20_000
+"""Rows of one parcel at most: about a megabyte, so that a small line carries it."""
+
+_AT_ONCE: Final = 200
+_DAY: Final = 86_400_000_000
+KEPT_DAYS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A parcel as it goes out. number: where to go on after it."""
+
+    number: int
+    rows: int
+    arrow: bytes
+
+
+class Abroad:
+    """Hands rows to the members whose they are, and fetches this member's."""
+
+    def __init__(self, node: Node) -> None:
+        """Work for `node`."""
+        self._node = node
+        self._share = Share(node)
+        self.parcels = Parcels()
+
+    def queue(self, batch: str, frames: Iterable[pl.DataFrame]) -> int:
+        """Queue a batch's rows that other members answer for; gives how many.
+
+        Memory is bounded by what waits of each member and level, at most twice `ROWS`
+        rows, and the packed parcels of the batch.
+
+        Args:
+            batch: its SHA-256. A second time changes nothing.
+            frames: its rows in a stable order, with the columns of an event.
+        """
+        own = self._node.config.node.member
+        packing = _Packing()
+        for frame in frames:
+            packing.add(frame, own)
+        parts = packing.parts()
+        if not parts:
+            return 0
+        with self._node.db.write() as tx:
+            return self.parcels.put(tx, batch, parts)
+
+    def page(self, caller: Caller, after: int, request: str) -> Page | None:
+        """Give the next parcel behind a number, and log it; None when there is none.
+
+        Args:
+            caller: who asks; it gets rows about its own machines only.
+            after: the number of the last parcel that it has, -1 for none.
+            request: the question as it was put, for the release log.
+
+        Raises:
+            Forbidden: the caller is none of those who fetch events.
+        """
+        member = self._member(caller)
+        self._settle(member, after)
+        with self._node.db.read() as tx:
+            verdicts = self._share.judge_rows(tx, member, member, Tlp)
+            levels = [level for level, said in verdicts.items() if said.released]
+            parcel = self.parcels.after(tx, member, after, levels)
+            if parcel is None:
+                return None
+            self._share.release_rows(
+                tx,
+                member,
+                member,
+                {parcel.level: parcel.rows},
+                actor=caller.user,
+                way=WAY,
+                request=f"{request} parcel {parcel.number} of batch {parcel.batch}",
+            )
+        return Page(parcel.number, parcel.rows, parcel.arrow)
+
+    def _member(self, caller: Caller) -> str:
+        if caller.own:
+            raise Forbidden("This node's own people ask the archive for events.")
+        return caller.party.name
+
+    def _settle(self, member: str, after: int) -> None:
+        """Believe a node that it has everything up to a number that was given to it."""
+        with self._node.db.read() as tx:
+            known = self.parcels.asked_after(tx, member)
+            most = self.parcels.last(tx, member)
+        if known < after <= most:
+            with self._node.db.write() as tx:
+                self.parcels.asked(tx, member, after)
+
+    def news(self, caller: Caller, after: int) -> bool:
+        """Say whether a parcel that the caller may have is newer than a stamp."""
+        if caller.own:
+            return False
+        member = caller.party.name
+        with self._node.db.read() as tx:
+            if self.parcels.last(tx, member) <= after:
+                return False
+            verdicts = self._share.judge_rows(tx, member, member, Tlp)
+            levels = [level for level, said in verdicts.items() if said.released]
+            return self.parcels.after(tx, member, after, levels) is not None
+
+    def waiting(self) -> list[Waiting]:
+        """Tell what no node has fetched yet, by member and level."""
+        with self._node.db.read() as tx:
+            return self.parcels.waiting(tx)
+
+    def drop_fetched(self) -> int:
+        """Remove parcels that were fetched a month ago; gives how many."""
+        with self._node.db.write() as tx:
+            return self.parcels.drop_fetched(tx, tx.clock.now() - KEPT_DAYS * _DAY)
+
+    def fetch(self, peer: Peer, client: TaxiiClient) -> int:
+        """Fetch what a peer holds of this member's rows; gives how many rows.
+
+        Each parcel is a durable batch before the next one is asked for.
+
+        Raises:
+            PeerError: the peer does not give them, or not as it should.
+        """
+        lane = Lane(self._node)
+        with self._node.db.read() as tx:
+            after = self.parcels.fetched(tx, peer.number).after
+        total = 0
+        for _ in range(_AT_ONCE):
+            found = client.events(after)
+            if found is None:
+                break
+            number, rows, body = found
+            if number <= after:
+                raise PeerError(
+                    f"{peer.name} gave parcel {number} after parcel {after}.",
+                    mend="Its operator should look at its clock and its store.",
+                )
+            told = Told(
+                f"node.{peer.name}",
+                format=FORMAT,
+                name=f"{peer.name}-{number}.arrow",
+                source=f"peer:{peer.name}",
+            )
+            lane.add(io.BytesIO(body), told)
+            with self._node.db.write() as tx:
+                self.parcels.move(tx, peer.number, number, rows)
+            after, total = number, total + rows
+        return total
+
+
+class _Packing:
+    """Rows by member and level, cut into parcels as they become many."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, int], list[pl.DataFrame]] = {}
+        self._parts: list[Part] = []
+
+    def add(self, frame: pl.DataFrame, own: str) -> None:
+        import polars as pl
+
+        abroad = frame.filter(
+            pl.col("member").is_not_null() & (pl.col("member") != own)
+        )
+        if not abroad.height:
+            return
+        # A row without a level was never released by anyone: nobody gets it.
+        levels = abroad.with_columns(pl.col("tlp").fill_null(int(Tlp.RED)))
+        for key, rows in levels.group_by("member", "tlp", maintain_order=True):
+            member, level = str(key[0]), int(str(key[1]))
+            held = self._open.setdefault((member, level), [])
+            held.append(rows.select(ABROAD))
+            while sum(one.height for one in held) >= ROWS:
+                whole = pl.concat(held)
+                self._pack(member, level, whole.head(ROWS))
+                held[:] = [whole.slice(ROWS)]
+
+    def parts(self) -> list[Part]:
+        import polars as pl
+
+        for (member, level), held in self._open.items():
+            whole = pl.concat(held)
+            if whole.height:
+                self._pack(member, level, whole)
+        self._open.clear()
+        return self._parts
+
+    def _pack(self, member: str, level: int, rows: pl.DataFrame) -> None:
+        stream = io.BytesIO()
+        rows.rechunk().write_ipc_stream(stream, compression="zstd")
+        self._parts.append(Part(member, Tlp(level), rows.height, stream.getvalue()))

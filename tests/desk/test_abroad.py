@@ -1,0 +1,236 @@
+"""Rows of another member reach that member's node, and nobody else."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import polars as pl
+import pytest
+
+from serantau.desk.abroad import MEDIA_TYPE, ROWS, Abroad
+from serantau.desk.lane import Lane
+from serantau.lane.frame import EVENTS, conform
+from serantau.records.registry import Caller
+from serantau.rules.event import ABROAD, NAMES
+from serantau.rules.marking import Tlp
+from serantau.testing import Region
+
+BATCH = "ab" * 32
+SECRET = "ธนาคารลับ-secret"
+
+
+def rows(member: str | None, level: Tlp | None, count: int = 1) -> pl.DataFrame:
+    """Make rows of an owner, with this node's own knowledge in every own column."""
+    told: dict[str, Any] = dict.fromkeys(set(NAMES) - set(ABROAD), None)
+    made = {
+        **{name: SECRET for name in told if EVENTS[name] == pl.String},
+        "time": 1_790_000_000_000_000,
+        "received": 1_790_000_000_000_000,
+        "number": 7,
+        "member": member,
+        "tlp": None if level is None else int(level),
+        "class": "vulnerable",
+        "type": "vulnerable-system",
+        "report": "scan_rdp",
+        "source_address": "203.0.113.7",
+        "source_country": "ID",
+        "extra": json.dumps({"tag": "ประตูเปิด"}, ensure_ascii=False),
+    }
+    frame = pl.DataFrame([made] * count, schema_overrides={"tlp": pl.Int16})
+    return conform(frame.cast({"time": EVENTS["time"], "received": EVENTS["received"]}))
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> Iterator[Region]:
+    with Region(tmp_path, ["th", "id", "vn"], partners=["jp"]) as made:
+        made.mesh()
+        yield made
+
+
+def caller(region: Region, name: str) -> Caller:
+    node = region["th"].node
+    with node.db.read() as tx:
+        number, party = node.registry.party(tx, name)
+    return Caller(f"node-{name}", number, party, "reader")
+
+
+def everything(abroad: Abroad, who: Caller) -> list[pl.DataFrame]:
+    found, after = [], -1
+    while (page := abroad.page(who, after, "test")) is not None:
+        found.append(pl.read_ipc_stream(io.BytesIO(page.arrow)))
+        assert page.rows == found[-1].height
+        after = page.number
+    return found
+
+
+def test_rows_of_a_member_arrive_at_its_node_and_become_a_batch(region: Region) -> None:
+    th, indonesia = region["th"].node, region["id"].node
+    abroad = Abroad(th)
+    assert (
+        abroad.queue(BATCH, [rows("id", Tlp.GREEN, 3), rows("vn", Tlp.GREEN, 2)]) == 5
+    )
+    reports = {report.peer: report for report in region["id"].sync()}
+    assert reports["th"].events == 3
+    assert not reports["th"].faults
+    lane = Lane(indonesia)
+    with indonesia.db.read() as tx:
+        (batch,) = lane.batches.recent(tx)
+    assert batch.feed == "node.th"
+    assert sum(report.events for report in region["id"].sync()) == 0
+    assert [one.member for one in abroad.waiting()] == ["vn"]
+
+
+@pytest.mark.parametrize("level", [*Tlp, None])
+@pytest.mark.parametrize("name", ["id", "vn", "jp"])
+def test_another_members_row_never_leaves_to_anyone_but_its_owner(
+    region: Region, name: str, level: Tlp | None
+) -> None:
+    abroad = Abroad(region["th"].node)
+    abroad.queue(BATCH, [rows("id", level)])
+    found = everything(abroad, caller(region, name))
+    may = name == "id" and level is not None and level < Tlp.RED
+    assert len(found) == may
+
+
+def test_a_red_row_never_leaves_by_events_and_is_seen_to_wait(region: Region) -> None:
+    abroad = Abroad(region["th"].node)
+    abroad.queue(BATCH, [rows("id", Tlp.RED), rows("id", None)])
+    assert everything(abroad, caller(region, "id")) == []
+    assert not abroad.news(caller(region, "id"), 0)
+    (waits,) = abroad.waiting()
+    assert (waits.level, waits.rows, waits.asked) == (Tlp.RED, 2, 0)
+
+
+def test_what_this_node_knows_of_a_row_never_leaves_with_it(region: Region) -> None:
+    abroad = Abroad(region["th"].node)
+    abroad.queue(BATCH, [rows("id", Tlp.CLEAR)])
+    (frame,) = everything(abroad, caller(region, "id"))
+    assert frame.columns == list(ABROAD)
+    assert SECRET not in frame.write_json()
+    assert "ประตูเปิด" in frame["extra"][0]
+
+
+def test_own_rows_and_rows_of_nobody_are_not_packed(region: Region) -> None:
+    abroad = Abroad(region["th"].node)
+    assert abroad.queue(BATCH, [rows("th", Tlp.CLEAR), rows(None, Tlp.CLEAR)]) == 0
+    assert abroad.waiting() == []
+
+
+def test_a_batch_is_queued_once_however_often_it_is_done(region: Region) -> None:
+    abroad = Abroad(region["th"].node)
+    assert abroad.queue(BATCH, [rows("id", Tlp.CLEAR)]) == 1
+    assert abroad.queue(BATCH, [rows("id", Tlp.CLEAR)]) == 0
+    assert len(everything(abroad, caller(region, "id"))) == 1
+
+
+def test_many_rows_are_cut_into_parcels_that_together_hold_each_once(
+    region: Region,
+) -> None:
+    abroad = Abroad(region["th"].node)
+    many = rows("id", Tlp.CLEAR, ROWS - 1).with_columns(
+        pl.int_range(1, ROWS, dtype=pl.Int32).alias("source_port")
+    )
+    again = many.with_columns(pl.col("source_port") + ROWS)
+    abroad.queue(BATCH, [many, again])
+    found = everything(abroad, caller(region, "id"))
+    assert [one.height for one in found] == [ROWS, ROWS - 2]
+    ports = pl.concat(found)["source_port"].to_list()
+    assert sorted(ports) == [*range(1, ROWS), *range(ROWS + 1, 2 * ROWS)]
+
+
+def test_every_parcel_that_goes_out_is_in_the_release_log(region: Region) -> None:
+    node = region["th"].node
+    abroad = Abroad(node)
+    abroad.queue(BATCH, [rows("id", Tlp.GREEN, 4)])
+    who = caller(region, "id")
+    everything(abroad, who)
+    with node.db.read() as tx:
+        (told,) = node.ledger.of_party(tx, who.party_number)
+    assert (told.way, told.count, told.actor) == ("events", 4, "node-id")
+    assert BATCH in told.request
+
+
+def test_a_member_that_is_blocked_gets_no_rows(region: Region) -> None:
+    abroad = Abroad(region["th"].node)
+    abroad.queue(BATCH, [rows("id", Tlp.CLEAR)])
+    region["th"].party("id", blocked=True)
+    assert everything(abroad, caller(region, "id")) == []
+    assert not abroad.news(caller(region, "id"), 0)
+
+
+def test_a_cursor_that_was_never_given_is_not_believed(region: Region) -> None:
+    abroad = Abroad(region["th"].node)
+    abroad.queue(BATCH, [rows("id", Tlp.CLEAR)])
+    assert abroad.page(caller(region, "id"), 2**62, "test") is None
+    assert [one.rows for one in abroad.waiting()] == [1]
+
+
+def test_fetched_parcels_are_dropped_after_a_month_and_others_never(
+    region: Region,
+) -> None:
+    abroad = Abroad(region["th"].node)
+    abroad.queue(BATCH, [rows("id", Tlp.CLEAR), rows("vn", Tlp.CLEAR)])
+    region["id"].sync()
+    region["id"].sync()
+    assert abroad.drop_fetched() == 0
+    region.clock.advance(days=31)
+    assert abroad.drop_fetched() == 1
+    assert [one.member for one in abroad.waiting()] == ["vn"]
+
+
+def test_a_member_hears_of_rows_as_soon_as_they_wait(region: Region) -> None:
+    abroad = Abroad(region["th"].node)
+    assert not abroad.news(caller(region, "id"), 0)
+    abroad.queue(BATCH, [rows("id", Tlp.CLEAR)])
+    assert abroad.news(caller(region, "id"), 0)
+    assert not abroad.news(caller(region, "vn"), 0)
+
+
+def ask(region: Region, query: str, name: str = "id") -> httpx2.Response:
+    node = region["th"].node
+    with node.db.write() as tx:
+        node.registry.add_user(tx, f"asks-{name}", name, "reader")
+        token = node.registry.add_token(tx, f"asks-{name}", "test")
+    request = httpx2.Request(
+        "GET",
+        f"{region['th'].url.removesuffix('taxii2/')}federation/events{query}",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    answer = region.carry(name, request)
+    answer.read()
+    return answer
+
+
+def test_the_door_gives_a_parcel_with_its_number_and_then_nothing(
+    region: Region,
+) -> None:
+    Abroad(region["th"].node).queue(BATCH, [rows("id", Tlp.CLEAR, 2)])
+    answer = ask(region, "")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert answer.headers["serantau-rows"] == "2"
+    assert pl.read_ipc_stream(io.BytesIO(answer.content)).height == 2
+
+
+@pytest.mark.parametrize("query", ["?after=x", "?after=-2", "?after=" + "9" * 30])
+def test_what_is_no_parcels_number_is_told(region: Region, query: str) -> None:
+    answer = ask(region, query)
+    assert answer.status_code == 400
+    assert "parcel" in answer.text
+
+
+def test_own_people_are_sent_to_the_archive(region: Region) -> None:
+    assert ask(region, "", "th").status_code == 403
+
+
+def test_a_stranger_gets_no_rows(region: Region) -> None:
+    Abroad(region["th"].node).queue(BATCH, [rows("id", Tlp.CLEAR)])
+    request = httpx2.Request(
+        "GET", f"{region['th'].url.removesuffix('taxii2/')}federation/events"
+    )
+    assert region.carry("id", request).status_code == 401
