@@ -73,7 +73,7 @@ class Bench:
 
     def follow(self, other: Bench) -> None:
         """Make another node a peer of this one."""
-        token = other.token(f"node-{self.member}", self.member)
+        token = other.token(f"node-{self.member}-{self.port}", self.member)
         peer = Peer(name=other.member, url=other.url, secret=token)
         with Node(self.config) as node, node.db.write() as tx:
             Peers().add(tx, peer, node.seal)
