@@ -11,6 +11,7 @@ from litestar import Router
 from serantau.apps.web.api import (
     collections,
     description,
+    events,
     me,
     objects,
     parties,
@@ -29,6 +30,7 @@ def routes() -> Router:
         route_handlers=[
             *me.HANDLERS,
             *objects.HANDLERS,
+            *events.HANDLERS,
             *releases.HANDLERS,
             *peers.HANDLERS,
             *parties.HANDLERS,
