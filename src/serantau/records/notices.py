@@ -188,29 +188,33 @@ class Notices:
         csv: bytes,
         told: Mapping[int, int],
     ) -> Notice:
-        """Keep a notice, and that its findings are told of: finding -> severity."""
+        """Keep a notice, and that its findings are told of: finding -> severity.
+
+        `late` in its facts is the number of the notice before for the same day, or 0.
+        """
         number = _party(tx, party)
         now = tx.clock.now()
-        before = tx.value(
-            'SELECT max(round) FROM notice WHERE party = :party AND "class" = :grp '
-            "AND day = :day",
+        before = tx.row(
+            'SELECT n, round FROM notice WHERE party = :party AND "class" = :grp '
+            "AND day = :day ORDER BY round DESC LIMIT 1",
             party=number,
             grp=group,
             day=day,
         )
+        late = int(before.n) if before is not None else 0
         made = tx.insert(
             tables.notice,
             {
                 "party": number,
                 "class": group,
                 "day": day,
-                "round": int(before or 0) + 1,
+                "round": int(before.round) + 1 if before is not None else 1,
                 "state": str(state),
                 "made": now,
                 "changed": now,
                 "actor": actor,
                 "fault": "",
-                "facts": orjson.dumps(dict(facts)).decode(),
+                "facts": orjson.dumps({**facts, "late": late}).decode(),
                 "rows_csv": zstandard.compress(csv),
             },
         )
@@ -393,7 +397,9 @@ class Notices:
         """
         held = self.delivery(tx, delivery.number)
         after = DELIVERIES[held.state].get(event)
-        if after is None or held.lease != delivery.lease:
+        # Who was frozen while handing over may still say how it ended.
+        late = held.state is Sending.UNSURE and event in {"accept", "bounce"}
+        if after is None or (held.lease != delivery.lease and not late):
             raise Conflict(
                 f"Delivery {held.number} is {held.state}: it cannot {event} now."
             )

@@ -53,6 +53,7 @@ NOTICES: Final[Mapping[State, Mapping[str, State]]] = MappingProxyType(
             "retry": State.READY,
             "tell": State.TOLD,
             "fail": State.FAILED,
+            "withhold": State.WITHHELD,
             "drop": State.DROPPED,
         },
         State.WITHHELD: {"retry": State.READY, "drop": State.DROPPED},
@@ -305,10 +306,10 @@ LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "nobody's": "The row names no party of the registry.",
         "marked": "A warninglist or a special range says not to report it.",
+        "withheld": "The release policy does not let it go to the owner.",
         "mild": "It is below the least severity for this owner and class.",
         "muted": "The owner asked not to be told.",
         "quiet": "The owner was told of the same finding, and it did not get worse.",
-        "withheld": "The release policy does not let it go to the owner.",
         "few": "The notice would have fewer rows than this owner wants one for.",
     }
 )

@@ -1,0 +1,522 @@
+"""Hands notices over: by mail, webhook or folder, each to each contact once at most.
+
+For every delivery there are three writes: it is taken and logged as released; all but
+its last byte is through (`handing`); the other side has it (`sent`). Killed before the
+second, it goes again, since nothing was kept there. Killed between the second and the
+third, nobody can know: it is `unsure`, and goes again only when a person says so.
+
+An address comes from the registry, in the transaction that takes the delivery, and must
+be of the party that the notice is for.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from serantau.desk.notify import TEXTS
+from serantau.desk.share import Share
+from serantau.errors import BadInput, ConfigError, Conflict, Forbidden, NotFound
+from serantau.node import Node
+from serantau.records.contacts import Contacts
+from serantau.records.database import Tx
+from serantau.records.notices import Delivery, Notice, Notices
+from serantau.rules.contact import Contact, Kind
+from serantau.rules.contact import State as ContactState
+from serantau.rules.level import Tlp
+from serantau.rules.notice import Sending, State
+from serantau.rules.wording import Facts, Group, Wording, word
+from serantau.wire.bounce import read_bounce
+from serantau.wire.catalogue import load_catalogue, load_source
+from serantau.wire.mail import Attached, Letter, Outcome, Relay, compose
+from serantau.wire.openpgp import Certificate, Key, read_certificate
+from serantau.wire.webhook import post
+
+KEY_FILE: Final = "openpgp.asc"
+_FIRST_WAIT: Final = 300_000_000
+_LONGEST_WAIT: Final = 6 * 3600 * 1_000_000
+_PLAIN_BYTES: Final = 2_000_000
+_OPEN: Final = frozenset(
+    {Sending.READY, Sending.TAKEN, Sending.HANDING, Sending.UNSURE}
+)
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round of handing over did, in deliveries; unaddressed: notices."""
+
+    sent: int = 0
+    deferred: int = 0
+    unsure: int = 0
+    bounced: int = 0
+    failed: int = 0
+    withheld: int = 0
+    unaddressed: int = 0
+
+
+class Courier:
+    """Hands over what is ready. `actor` is named in the release log."""
+
+    def __init__(self, node: Node, actor: str) -> None:
+        """Hand over the notices of `node`."""
+        self._node = node
+        self._actor = actor
+        self._share = Share(node)
+        self._notices = Notices()
+        self._contacts = Contacts()
+        self._relay: Relay | None = None
+        self._key: Key | None = None
+        self._key_read = False
+
+    # --- a round ----------------------------------------------------------------------
+
+    def send(self, limit: int = 1_000) -> Round:
+        """Hand over what is due, at most so many; the rest waits for the next round."""
+        done = Round()
+        self._begin(done)
+        try:
+            for _ in range(limit):
+                with self._node.db.write() as tx:
+                    delivery = self._notices.take(
+                        tx, self._node.config.notice.lease_seconds
+                    )
+                if delivery is None:
+                    break
+                self._one(delivery, done)
+        finally:
+            if self._relay is not None:
+                self._relay.leave()
+                self._relay = None
+        return done
+
+    def _begin(self, done: Round) -> None:
+        """End leases that are over, and address what is ready to its contacts."""
+        with self._node.db.write() as tx:
+            for delivery in self._notices.expire(tx):
+                done.unsure += delivery.state is Sending.UNSURE
+                self._settle(tx, delivery.notice)
+        with self._node.db.write() as tx:
+            for notice in self._notices.unaddressed(tx):
+                self._address(tx, notice)
+                if not self._notices.deliveries(tx, notice.number):
+                    done.unaddressed += 1
+                    self._notices.move(
+                        tx, notice.number, "fail", f"{notice.party} has no contact"
+                    )
+                else:
+                    self._settle(tx, notice.number)
+
+    def _address(self, tx: Tx, notice: Notice) -> None:
+        """Make a delivery for each contact, under a key that a restored node knows."""
+        config = self._node.config.node
+        keys = {}
+        for each in self._contacts.all(tx, notice.party):
+            if each.state is ContactState.ACTIVE:
+                said = (
+                    *(config.realm, config.member, notice.party, notice.group),
+                    *(notice.day, str(notice.round), str(each.kind), each.address),
+                )
+                keys[each.number] = self._node.seal.tag("\x1f".join(said))
+        self._notices.address(tx, notice, keys)
+
+    def _one(self, delivery: Delivery, done: Round) -> None:
+        """Hand over one delivery that was taken."""
+        try:
+            with self._node.db.read() as tx:
+                notice = self._notices.get(tx, delivery.notice)
+                contact = self._contact(tx, delivery)
+                csv = self._notices.csv(tx, notice.number)
+            content = self._written(notice, contact, delivery, csv)
+            self._release(notice, contact, delivery, csv)
+        except Forbidden as refusal:
+            with self._node.db.write() as tx:
+                self._notices.move(tx, delivery.notice, "withhold", str(refusal))
+            self._end(delivery, Outcome("fail", str(refusal)), done)
+            done.withheld += 1
+            return
+        except (BadInput, NotFound) as fault:
+            self._end(delivery, Outcome("fail", str(fault)), done)
+            return
+        except ConfigError as fault:
+            # Ours to mend, and not the contact's fault.
+            self._end(delivery, Outcome("defer", str(fault)), done)
+            return
+
+        def handing() -> None:
+            with self._node.db.write() as tx:
+                self._notices.step(tx, delivery, "hand", lease=delivery.lease)
+
+        try:
+            outcome = self._hand(contact, delivery, content, handing)
+        except Conflict:
+            # Another worker has it since: nothing was kept there, and it tells the end.
+            return
+        except ConfigError as fault:
+            outcome = Outcome("defer", str(fault))
+        self._end(delivery, outcome, done)
+
+    def _contact(self, tx: Tx, delivery: Delivery) -> Contact:
+        contact = self._contacts.get(tx, delivery.contact)
+        if contact.kind is Kind.WEBHOOK:
+            contact = self._contacts.get(tx, delivery.contact, self._node.seal)
+        if contact.party != delivery.party or contact.state is not ContactState.ACTIVE:
+            raise NotFound(f"{delivery.party} has no such contact any more.")
+        return contact
+
+    def _release(
+        self, notice: Notice, contact: Contact, delivery: Delivery, csv: bytes
+    ) -> None:
+        """Judge once more, and log; only after the commit may a byte leave."""
+        levels = {
+            Tlp(int(each)): count for each, count in notice.facts["levels"].items()
+        }
+        digest = hashlib.sha256(csv).hexdigest()
+        with self._node.db.write() as tx:
+            if delivery.released:
+                verdicts = self._share.judge_rows(
+                    tx, contact.party, notice.party, list(levels)
+                )
+                for verdict in verdicts.values():
+                    if not verdict.released:
+                        raise Forbidden(f"The rows may not go any more: {verdict}.")
+                return
+            self._share.release_rows(
+                tx,
+                contact.party,
+                notice.party,
+                levels,
+                actor=self._actor,
+                way=f"notice by {contact.kind}",
+                request=f"notice {notice.number}, {notice.group}, {notice.day}, "
+                f"key {delivery.key}, rows sha256 {digest}",
+            )
+            self._notices.log(tx, delivery)
+
+    def _end(self, delivery: Delivery, outcome: Outcome, done: Round) -> None:
+        """Write down how it ended, for the delivery, its contact and its notice."""
+        event, now = outcome.event, self._node.clock.now()
+        if event == "defer" and delivery.tries >= self._node.config.notice.tries:
+            event = "fail"
+        wait = min(_FIRST_WAIT << min(delivery.tries - 1, 10), _LONGEST_WAIT)
+        try:
+            with self._node.db.write() as tx:
+                self._notices.step(
+                    tx,
+                    delivery,
+                    event,
+                    fault="" if event == "accept" else outcome.said,
+                    due=now + wait if event == "defer" else 0,
+                )
+                if event == "bounce":
+                    self._contacts.mark(
+                        tx, delivery.contact, ContactState.BOUNCING, outcome.said
+                    )
+                self._settle(tx, delivery.notice)
+        except Conflict:
+            return
+        done.sent += event == "accept"
+        done.deferred += event == "defer"
+        done.unsure += event == "lose"
+        done.bounced += event == "bounce"
+        done.failed += event == "fail"
+
+    def _settle(self, tx: Tx, number: int) -> None:
+        """Let what became of the deliveries of a notice happen to the notice."""
+        for each in self._notices.deliveries(tx, number):
+            if each.state is Sending.READY and self._is_silent(tx, each):
+                self._notices.step(
+                    tx, each, "fail", fault="the contact is not written to"
+                )
+        deliveries = self._notices.deliveries(tx, number)
+        notice = self._notices.get(tx, number)
+        if notice.state not in {State.READY, State.TOLD, State.FAILED}:
+            return
+        states = {each.state for each in deliveries}
+        if Sending.SENT in states:
+            self._notices.move(tx, number, "tell")
+        elif not states & _OPEN:
+            faults = dict.fromkeys(each.fault for each in deliveries if each.fault)
+            self._notices.move(tx, number, "fail", "; ".join(faults))
+
+    def _is_silent(self, tx: Tx, delivery: Delivery) -> bool:
+        try:
+            held = self._contacts.get(tx, delivery.contact)
+        except NotFound:
+            return True
+        return held.state is not ContactState.ACTIVE or held.party != delivery.party
+
+    # --- what a person or a bounce says -----------------------------------------------
+
+    def approve(self, number: int) -> Notice:
+        """Let a notice that waits go in the next round."""
+        with self._node.db.write() as tx:
+            return self._notices.move(tx, number, "approve")
+
+    def drop(self, number: int) -> Notice:
+        """Never send a notice. Its findings stay quiet as if they had been told.
+
+        Raises:
+            Conflict: it was sent, or one of its deliveries is under way.
+        """
+        with self._node.db.write() as tx:
+            for each in self._notices.deliveries(tx, number):
+                if each.state not in {Sending.READY, Sending.FAILED, Sending.BOUNCED}:
+                    raise Conflict(
+                        f"Notice {number} is {each.state} to {each.address}."
+                    )
+            return self._notices.move(tx, number, "drop")
+
+    def retry(self, number: int) -> Notice:
+        """Send a notice again to those contacts that did not get it."""
+        with self._node.db.write() as tx:
+            notice = self._notices.move(tx, number, "retry")
+            for each in self._notices.deliveries(tx, number):
+                if each.state in {
+                    Sending.FAILED,
+                    Sending.BOUNCED,
+                } and not self._is_silent(tx, each):
+                    self._notices.step(tx, each, "again")
+            return notice
+
+    def settle(self, number: int, *, sent: bool) -> int:
+        """Say of the unsure deliveries of a notice that they arrived, or send again.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            NotFound: there is no such notice, or none of its deliveries is unsure.
+        """
+        with self._node.db.write() as tx:
+            self._notices.get(tx, number)
+            unsure = [
+                each
+                for each in self._notices.deliveries(tx, number)
+                if each.state is Sending.UNSURE
+            ]
+            if not unsure:
+                raise NotFound(f"No delivery of notice {number} is unsure.")
+            for each in unsure:
+                self._notices.step(tx, each, "accept" if sent else "again")
+            self._settle(tx, number)
+            return len(unsure)
+
+    def bounced(self, message: bytes) -> Delivery | None:
+        """Take in a mail that came back; gives the delivery that it was, if it is ours.
+
+        The contact is marked and not written to until somebody puts it right. A key is
+        known only to us and to its recipient, so no stranger can silence a contact.
+        """
+        found = read_bounce(message)
+        if found is None:
+            return None
+        with self._node.db.write() as tx:
+            delivery = self._notices.by_key(tx, found.key)
+            if delivery is None or delivery.state not in {Sending.SENT, Sending.UNSURE}:
+                return None
+            if found.recipient and found.recipient != delivery.address.lower():
+                return None
+            after = self._notices.step(tx, delivery, "bounce", fault=found.said)
+            if delivery.address:
+                self._contacts.mark(
+                    tx, delivery.contact, ContactState.BOUNCING, found.said
+                )
+            self._settle(tx, delivery.notice)
+            return after
+
+    # --- what leaves ------------------------------------------------------------------
+
+    def wording(self, notice: Notice, language: str) -> Wording:
+        """Give a notice in words, as a contact that reads this language gets it."""
+        folder = self._node.home / TEXTS
+        with self._node.db.read() as tx:
+            _, party = self._node.registry.party(tx, notice.party)
+        return word(
+            self._facts(notice, party.title or party.name),
+            load_catalogue(language, folder),
+            load_source(folder),
+        )
+
+    def _facts(self, notice: Notice, party: str) -> Facts:
+        said, config = notice.facts, self._node.config
+        return Facts(
+            number=notice.number,
+            team=config.node.team or config.node.member,
+            party=party,
+            group=notice.group,
+            day=notice.day,
+            rows=said["rows"],
+            places=said["places"],
+            attached=said["attached"],
+            types=tuple(
+                Group(
+                    each["type"], each["rows"], each["places"], tuple(each["families"])
+                )
+                for each in said["types"]
+            ),
+            examples=tuple(said["examples"]),
+            level=Tlp(max(int(each) for each in said["levels"])),
+            days=said["days"],
+            file=self._file_name(notice),
+            late=said.get("late", 0),
+            exercise=config.node.realm != "live",
+        )
+
+    @staticmethod
+    def _file_name(notice: Notice) -> str:
+        # Nobody gets a file larger than mail servers take, so it may be packed.
+        return f"notice-{notice.number}-{notice.group}-{notice.day}.csv" + (
+            ".gz" if notice.facts.get("packed") else ""
+        )
+
+    def _written(
+        self, notice: Notice, contact: Contact, delivery: Delivery, csv: bytes
+    ) -> bytes:
+        """Write what the contact gets: a letter, or JSON for a webhook."""
+        large = len(csv) > _PLAIN_BYTES and contact.kind is not Kind.WEBHOOK
+        notice.facts["packed"] = large
+        wording = self.wording(notice, contact.language)
+        if contact.kind is Kind.WEBHOOK:
+            return self._json(notice, delivery, wording, csv)
+        sender = self._node.config.mail.sender
+        if not sender:
+            raise ConfigError("mail.sender is empty: notices come from nobody.")
+        attached = Attached(
+            self._file_name(notice),
+            "application/gzip" if large else "text/csv",
+            gzip.compress(csv, mtime=0) if large else csv,
+        )
+        certificate: Certificate | None = None
+        if contact.certificate:
+            certificate = read_certificate(contact.certificate.encode())
+        letter = Letter(
+            sender_name=self._node.config.node.team or self._node.config.node.member,
+            sender=sender,
+            to=contact.address if contact.kind is Kind.MAIL else sender,
+            subject=wording.subject,
+            text=wording.text,
+            key=delivery.key,
+            at=self._node.clock.now(),
+            language=wording.language,
+            cover=wording.cover,
+            attached=(attached,),
+        )
+        return compose(letter, self._signing_key(), certificate)
+
+    def _json(
+        self, notice: Notice, delivery: Delivery, wording: Wording, csv: bytes
+    ) -> bytes:
+        said: dict[str, Any] = {
+            "key": delivery.key,
+            "notice": notice.number,
+            "node": self._node.config.node.member,
+            "realm": self._node.config.node.realm,
+            "party": notice.party,
+            "class": notice.group,
+            "day": notice.day,
+            "round": notice.round,
+            "tlp": Tlp(max(int(each) for each in notice.facts["levels"])).label,
+            "rows": notice.facts["rows"],
+            "attached": notice.facts["attached"],
+            "language": wording.language,
+            "subject": wording.subject,
+            "text": wording.text,
+            "csv": csv.decode(),
+        }
+        return orjson.dumps(said)
+
+    def _signing_key(self) -> Key | None:
+        """Give the key that signs, when there is one."""
+        if not self._key_read:
+            named = self._node.config.mail.key_file
+            path = self._node.config.keys / KEY_FILE
+            if named:
+                path = self._node.home / named
+            if named or path.exists():
+                self._key = Key.from_file(path)
+            self._key_read = True
+        return self._key
+
+    def _hand(
+        self,
+        contact: Contact,
+        delivery: Delivery,
+        content: bytes,
+        handing: Callable[[], None],
+    ) -> Outcome:
+        if contact.kind is Kind.WEBHOOK:
+            return post(
+                contact.address,
+                content,
+                key=delivery.key,
+                secret=contact.secret,
+                handing=handing,
+                ca=self._node.config.notice.webhook_ca,
+                timeout=self._node.config.mail.timeout_seconds,
+            )
+        if contact.kind is Kind.FOLDER:
+            return put_into(Path(contact.address), delivery.key, content, handing)
+        if self._relay is None:
+            self._relay = self._opened()
+        return self._relay.send(contact.address, content, handing)
+
+    def _opened(self) -> Relay:
+        mail = self._node.config.mail
+        if not mail.host:
+            raise ConfigError("mail.host is empty: no mail is sent.")
+        password = ""
+        if mail.password_file:
+            path = self._node.home / mail.password_file
+            try:
+                password = path.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as fault:
+                raise ConfigError(f"mail.password_file {path}: {fault}.") from fault
+        return Relay(
+            mail.host,
+            mail.port,
+            security=mail.security,
+            user=mail.user,
+            password=password,
+            sender=mail.bounces or mail.sender,
+            ca=mail.ca,
+            hello=mail.hello,
+            timeout=mail.timeout_seconds,
+        )
+
+
+def put_into(
+    folder: Path, key: str, content: bytes, handing: Callable[[], None]
+) -> Outcome:
+    """Put a letter into a folder as `KEY.eml`, whole or not at all, and never twice."""
+    name, draft = folder / f"{key}.eml", folder / f".{key}.part"
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except (FileNotFoundError, NotADirectoryError) as fault:
+        return Outcome("bounce", f"{folder}: {fault.strerror}")
+    except OSError as fault:
+        return Outcome("defer", f"{folder}: {fault.strerror}")
+    handing()
+    try:
+        os.link(draft, name)
+    except FileExistsError:
+        pass
+    except OSError as fault:
+        return Outcome("defer", f"{folder}: {fault.strerror}")
+    draft.unlink(missing_ok=True)
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
+    return Outcome("accept", str(name))
