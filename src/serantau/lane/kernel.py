@@ -60,7 +60,7 @@ def run(frame: pl.DataFrame, reference: Reference) -> Done:
     if not events.height:
         return Done(conform(events), rejects, sightings(events), repeated)
     places = _Places.of(events)
-    special = reference.special.spans.find(places.addresses)
+    special = reference.special.spans.find_ascending(places.addresses)
     events = _attribute(events, places, special, reference)
     events = events.with_columns(
         marks=_marks(events, places, special, reference),
@@ -250,8 +250,10 @@ class _Judge:
     ) -> pl.DataFrame:
         """Give, for each row, the columns that say what was found and whose it is."""
         somebody = ~self.nobody
-        country = self.country.spans.find(self.addresses).set(self.nobody, None)
-        asn = self.asn.spans.find(self.addresses).set(self.nobody, None)
+        country = self.country.spans.find_ascending(self.addresses).set(
+            self.nobody, None
+        )
+        asn = self.asn.spans.find_ascending(self.addresses).set(self.nobody, None)
         made: dict[str, pl.Series] = {}
         lookups = []
         for side, place in places.items():
@@ -271,7 +273,9 @@ class _Judge:
         made["extra"] = _told_otherwise(events, made)
         # What is in a range that is nobody's has no owner by its address.
         open_to = somebody.gather(places["source"]).fill_null(value=True)
-        prefix = self.era.prefixes.find(self.addresses).gather(places["source"])
+        prefix = self.era.prefixes.find_ascending(self.addresses).gather(
+            places["source"]
+        )
         named = self.era.of_domains(events["source_domain"])
         number = self.era.numbers.find(made["source_asn"])
         code = made["source_country"]

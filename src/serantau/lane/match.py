@@ -217,7 +217,7 @@ class Known:
         found = []
         for spans in (self.single, self.ranges):
             if len(spans):
-                known = spans.find(asked.addresses)
+                known = spans.find_ascending(asked.addresses)
                 found += [known.gather(place) for place in asked.places]
         for words, columns in (
             (self.exact, asked.domains),
