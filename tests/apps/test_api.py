@@ -24,6 +24,7 @@ def requests() -> Iterator[tuple[str, str, str]]:
         "number": "1",
         "name": "sg",
         "alias": "box",
+        "digest": "0" * 64,
     }
     for path, operations in describe()["paths"].items():
         for method, operation in operations.items():

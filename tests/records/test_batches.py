@@ -50,7 +50,12 @@ def get(store: Store, number: int) -> Batch:
 def finish(store: Store, batch: Batch, rows: int = 7, rejects: int = 2) -> bool:
     with store.db.write() as tx:
         return BATCHES.finish(
-            tx, batch, rows=rows, rejects=rejects, format_name="shadowserver"
+            tx,
+            batch,
+            rows=rows - rows // 2,
+            repeated=rows // 2,
+            rejects=rejects,
+            format_name="shadowserver",
         )
 
 
@@ -83,13 +88,22 @@ def test_a_batch_is_found_by_number_digest_or_the_digests_beginning(
 
 
 def test_workers_get_the_oldest_batches_each_once(store: Store) -> None:
+    with store.db.read() as tx:
+        assert not BATCHES.waits(tx)
     for number in range(1, 6):
         add(store, number)
+    with store.db.read() as tx:
+        assert BATCHES.waits(tx)
     numbers = [get(store, number).number for number in range(1, 6)]
     assert claim(store, "a") == numbers[:1]
     assert claim(store, "b", limit=2, size=100) == numbers[1:3]
     assert claim(store, "c", limit=9, size=100) == numbers[3:]
     assert claim(store, "d", limit=9, size=100) == []
+    with store.db.read() as tx:
+        assert not BATCHES.waits(tx)
+    later(store, LEASE + 1)
+    with store.db.read() as tx:
+        assert BATCHES.waits(tx)
 
 
 def test_batches_that_are_claimed_together_keep_within_a_size(store: Store) -> None:
@@ -129,7 +143,8 @@ def test_a_batch_whose_worker_is_gone_is_given_to_another(store: Store) -> None:
     assert get(store, 1).worker == "b"
     assert finish(store, get(store, 1))
     done = get(store, 1)
-    assert (done.state, done.rows, done.rejects) == (State.DONE, 7, 2)
+    assert (done.state, done.rows, done.rejects) == (State.DONE, 4, 2)
+    assert done.repeated == 3
     assert done.format == "shadowserver"
     assert (done.worker, done.lease) == ("", 0)
 
@@ -320,7 +335,7 @@ def test_totals_tell_lag_rejects_and_rate_of_each_feed(store: Store) -> None:
         assert BATCHES.usual(tx, "drone") == 203
         assert BATCHES.usual(tx, "other") == 0
     assert drone.states == {State.DONE: 3, State.STORED: 2}
-    assert (drone.rows, drone.rejects) == (600, 6)
+    assert (drone.rows, drone.rejects) == (300, 6)
     assert drone.waiting == get(store, 4).received
     assert drone.last == get(store, 5).received
     assert (drone.recent, round(drone.seconds)) == (606, 6)

@@ -97,8 +97,8 @@ class Batch:
     who has it, and until when. attempts: how often it was claimed since it was stored
     or retried. round: how often it was asked for anew; 0 the first time. waived: a
     person said that its size is right. kept: its bytes are still here. began, ended: of
-    the last work on it; 0 before. rows, rejects: what it gave. fault: what went wrong
-    last, or why it is held.
+    the last work on it; 0 before. rows, rejects: what it gave; repeated: rows that were
+    here already. fault: what went wrong last, or why it is held.
     """
 
     number: int
@@ -122,6 +122,7 @@ class Batch:
     began: int
     ended: int
     rows: int
+    repeated: int
     rejects: int
     fault: str
 
@@ -147,7 +148,8 @@ class Totals:
 
 _COLUMNS: Final = (
     "n, digest, feed, format, report, name, source, tlp, size, received, state, due, "
-    "worker, lease, attempts, round, waived, kept, began, ended, rows, rejects, fault"
+    "worker, lease, attempts, round, waived, kept, began, ended, rows, repeated, "
+    "rejects, fault"
 )
 _RECENT: Final = 20
 
@@ -175,9 +177,9 @@ class Batches:
             tx.run(
                 "INSERT INTO batch (digest, feed, format, report, name, source, tlp, "
                 "size, received, state, due, worker, lease, attempts, round, waived, "
-                "kept, began, ended, rows, rejects, fault) VALUES (:digest, :feed, "
-                ":format, :report, :name, :source, :tlp, :size, :now, :state, 0, '', "
-                "0, 0, 0, :no, :yes, 0, 0, 0, 0, :fault) "
+                "kept, began, ended, rows, repeated, rejects, fault) VALUES (:digest, "
+                ":feed, :format, :report, :name, :source, :tlp, :size, :now, :state, "
+                "0, '', 0, 0, 0, :no, :yes, 0, 0, 0, 0, 0, :fault) "
                 "ON CONFLICT (digest) DO NOTHING",
                 digest=arrival.digest,
                 feed=_clean(arrival.feed),
@@ -304,6 +306,16 @@ class Batches:
             most=ATTEMPTS,
         )
 
+    def waits(self, tx: Tx) -> bool:
+        """Say whether a batch could be claimed now."""
+        return bool(
+            tx.value(
+                "SELECT 1 FROM batch WHERE (state = 'stored' AND due <= :now) "
+                "OR (state = 'running' AND lease < :now) LIMIT 1",
+                now=tx.clock.now(),
+            )
+        )
+
     def extend(
         self, tx: Tx, worker: str, digests: Sequence[str], seconds: float
     ) -> int:
@@ -317,7 +329,14 @@ class Batches:
         )
 
     def finish(
-        self, tx: Tx, batch: Batch, *, rows: int, rejects: int, format_name: str
+        self,
+        tx: Tx,
+        batch: Batch,
+        *,
+        rows: int,
+        rejects: int,
+        format_name: str,
+        repeated: int = 0,
     ) -> bool:
         """Note that what a batch gave is in the archive.
 
@@ -328,8 +347,10 @@ class Batches:
             tx,
             batch,
             Step.FINISH,
-            "rows = :rows, rejects = :rejects, format = :format, fault = ''",
+            "rows = :rows, repeated = :repeated, rejects = :rejects, "
+            "format = :format, fault = ''",
             rows=rows,
+            repeated=repeated,
             rejects=rejects,
             format=format_name,
         )
@@ -435,10 +456,10 @@ class Batches:
     def usual(self, tx: Tx, feed: str, count: int = 5) -> int:
         """Give how many rows a feed usually has: the middle of the last few batches.
 
-        0 when none of its batches is done.
+        All that were read count. 0 when none of its batches is done.
         """
         rows = tx.rows(
-            "SELECT rows + rejects AS found FROM batch WHERE feed = :feed "
+            "SELECT rows + repeated + rejects AS found FROM batch WHERE feed = :feed "
             "AND state = 'done' ORDER BY n DESC LIMIT :count",
             feed=feed,
             count=count,
@@ -478,12 +499,14 @@ class Batches:
 
     def _with_rate(self, tx: Tx, one: Totals) -> Totals:
         rows = tx.rows(
-            "SELECT rows, rejects, ended - began AS took FROM batch "
+            "SELECT rows, repeated, rejects, ended - began AS took FROM batch "
             "WHERE feed = :feed AND state = 'done' ORDER BY n DESC LIMIT :recent",
             feed=one.feed,
             recent=_RECENT,
         )
-        recent = sum(int(row.rows) + int(row.rejects) for row in rows)
+        recent = sum(
+            int(row.rows) + int(row.repeated) + int(row.rejects) for row in rows
+        )
         seconds = sum(int(row.took) for row in rows) / _SECOND
         return Totals(
             one.feed,
@@ -559,6 +582,7 @@ def _batch(row: Any) -> Batch:
         began=row.began,
         ended=row.ended,
         rows=row.rows,
+        repeated=row.repeated,
         rejects=row.rejects,
         fault=row.fault,
     )

@@ -310,6 +310,7 @@ batch = Table(
     Column("began", BigInteger, nullable=False),
     Column("ended", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
+    Column("repeated", BigInteger, nullable=False),
     Column("rejects", BigInteger, nullable=False),
     Column("fault", Text, nullable=False),
     Index(None, "state", "n"),

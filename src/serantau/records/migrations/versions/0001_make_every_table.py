@@ -130,6 +130,7 @@ def _make_tables() -> None:
         sa.Column("began", sa.BigInteger(), nullable=False),
         sa.Column("ended", sa.BigInteger(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("repeated", sa.BigInteger(), nullable=False),
         sa.Column("rejects", sa.BigInteger(), nullable=False),
         sa.Column("fault", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("n", name=op.f("pk_batch")),
