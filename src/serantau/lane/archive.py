@@ -289,16 +289,19 @@ class Archive:
 
     # Looking in
 
-    def held(self, events: pl.DataFrame, feed: str, since: int) -> pl.Series:
+    def held(
+        self, events: pl.DataFrame, feed: str, since: int, *, same_day: bool = False
+    ) -> pl.Series:
         """Say which events are stored already: same fingerprint and feed.
 
         Events with equal fingerprints are about one address, so only places where these
         addresses are get read. Of what is read, what fits is kept in memory.
 
         Args:
-            events: fingerprint, source_hi, source_lo, of EVENTS.
+            events: fingerprint, source_hi, source_lo, of EVENTS; time with `same_day`.
             feed: whose events count.
             since: an instant; what is older than this does not count.
+            same_day: only what was seen on the same day (UTC) counts.
 
         Returns:
             A Boolean for each event, in their order, without nulls.
@@ -306,28 +309,33 @@ class Archive:
         Raises:
             StoreError: the store cannot be read.
         """
-        found: list[pl.Series] = []
+        found: list[pl.DataFrame] = []
         window = equals("feed", [feed], measured=True) & within_time(
             "time", since, None
         )
         files = self.events.listed().filter(window.file)
+        keys = [pl.col("fingerprint")]
+        if same_day:
+            keys.append(pl.col("time").dt.date())
+        wanted = events.select(keys)
         for condition in _near(events):
             paths = files.filter(condition.file)["path"].to_list()
             with told(self.events.root):
                 found.append(
                     self.events.scan(paths)
                     .filter(window.row & condition.row)
-                    .select("fingerprint")
-                    .join(
-                        events.lazy().select("fingerprint").unique(),
-                        on="fingerprint",
-                        how="semi",
-                    )
+                    .select(keys)
+                    .join(wanted.lazy().unique(), on=wanted.columns, how="semi")
                     .unique()
-                    .collect(engine="streaming")["fingerprint"]
+                    .collect(engine="streaming")
                 )
-        known = pl.concat(found) if found else pl.Series(dtype=pl.String)
-        return events["fingerprint"].is_in(known.implode()).fill_null(value=False)
+        known = pl.concat([wanted.clear(), *found]).unique()
+        return wanted.join(
+            known.with_columns(held=pl.lit(value=True)),
+            on=wanted.columns,
+            how="left",
+            maintain_order="left",
+        )["held"].fill_null(value=False)
 
     def size(self) -> Size:
         """Count what the events' table holds.
