@@ -10,10 +10,10 @@ import polars as pl
 
 from serantau.clock import SetClock, instant
 from serantau.config import MailSection, NodeConfig, NodeSection, NoticeSection
-from serantau.desk.found import Charter, found
 from serantau.lane.frame import EVENTS
-from serantau.node import Node
+from serantau.node import SEAL_FILE, Node
 from serantau.records.contacts import Contacts
+from serantau.records.seal import Seal
 from serantau.rules.contact import Contact, Kind
 from serantau.rules.event import halves
 from serantau.rules.level import Tlp
@@ -76,14 +76,15 @@ def make_node(
     clock: SetClock | None = None,
     *,
     port: int = 0,
-    store: str = "",
     realm: str = "live",
     **notice: Any,
 ) -> Node:
-    """Found a node th with owners, whose mail goes to a server on this port."""
-    found(home, Charter("th", "ThaiCERT", coordinators=("sg",)))
+    """Make a node th with owners, whose mail goes to a server on this port."""
+    (home / "keys").mkdir(parents=True)
+    (home / "keys" / SEAL_FILE).write_bytes(Seal.new_key())
     node = open_node(home, clock, port=port, realm=realm, **notice)
     with node.db.write() as tx:
+        node.registry.put_party(tx, Party("th", PartyKind.OWN))
         for party in OWNERS.values():
             node.registry.put_party(tx, party)
     return node

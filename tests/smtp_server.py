@@ -76,8 +76,8 @@ class Mailbox:
     """What a server is told and what it got.
 
     answers: by the first word of a command, or `END` for that to a whole message: what
-    is said instead; `CLOSE` hangs up without a word. hold: called at `END`, before the
-    message is kept.
+    is said instead; `CLOSE` hangs up without a word. before: called before a command is
+    answered. hold: called when a message is kept, before that is said.
     """
 
     port: int = 0
@@ -85,7 +85,8 @@ class Mailbox:
     unfinished: int = 0
     connections: int = 0
     answers: dict[str, str] = field(default_factory=dict)
-    hold: Callable[[], None] | None = None
+    hold: Callable[[], object] | None = None
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)
     starttls: bool = True
     login: tuple[str, str] | None = None
 
@@ -134,6 +135,8 @@ class _Session:
 
     async def command(self, line: str) -> bool:
         verb = line.split(" ", 1)[0].upper()
+        if verb in self.box.before:
+            self.box.before.pop(verb)()
         told = self.box.answers.get(verb)
         if told == "CLOSE":
             return False
@@ -192,8 +195,6 @@ class _Session:
                 return False
             await self.say(told)
             return True
-        if self.box.hold is not None:
-            self.box.hold()
         self.box.accepted.append(
             Accepted(
                 self.sender,
@@ -203,6 +204,8 @@ class _Session:
                 self.user,
             )
         )
+        if self.box.hold is not None:
+            self.box.hold()
         if told == "LOSE":
             return False
         await self.say(told or "250 2.0.0 kept")

@@ -133,6 +133,7 @@ class Courier:
                 notice = self._notices.get(tx, delivery.notice)
                 contact = self._contact(tx, delivery)
                 csv = self._notices.csv(tx, notice.number)
+                self._judge(tx, notice, contact)
             content = self._written(notice, contact, delivery, csv)
             self._release(notice, contact, delivery, csv)
         except Forbidden as refusal:
@@ -170,28 +171,33 @@ class Courier:
             raise NotFound(f"{delivery.party} has no such contact any more.")
         return contact
 
+    def _judge(self, tx: Tx, notice: Notice, contact: Contact) -> None:
+        """Judge again: much may have changed since the notice was made.
+
+        Raises:
+            Forbidden: it may not go any more.
+        """
+        verdicts = self._share.judge_rows(
+            tx, contact.party, notice.party, list(_levels(notice))
+        )
+        for verdict in verdicts.values():
+            if not verdict.released:
+                raise Forbidden(f"The rows may not go any more: {verdict}.")
+
     def _release(
         self, notice: Notice, contact: Contact, delivery: Delivery, csv: bytes
     ) -> None:
         """Judge once more, and log; only after the commit may a byte leave."""
-        levels = {
-            Tlp(int(each)): count for each, count in notice.facts["levels"].items()
-        }
         digest = hashlib.sha256(csv).hexdigest()
         with self._node.db.write() as tx:
             if delivery.released:
-                verdicts = self._share.judge_rows(
-                    tx, contact.party, notice.party, list(levels)
-                )
-                for verdict in verdicts.values():
-                    if not verdict.released:
-                        raise Forbidden(f"The rows may not go any more: {verdict}.")
+                self._judge(tx, notice, contact)
                 return
             self._share.release_rows(
                 tx,
                 contact.party,
                 notice.party,
-                levels,
+                _levels(notice),
                 actor=self._actor,
                 way=f"notice by {contact.kind}",
                 request=f"notice {notice.number}, {notice.group}, {notice.day}, "
@@ -362,7 +368,7 @@ class Courier:
                 for each in said["types"]
             ),
             examples=tuple(said["examples"]),
-            level=Tlp(max(int(each) for each in said["levels"])),
+            level=max(_levels(notice)),
             days=said["days"],
             file=self._file_name(notice),
             late=said.get("late", 0),
@@ -422,7 +428,7 @@ class Courier:
             "class": notice.group,
             "day": notice.day,
             "round": notice.round,
-            "tlp": Tlp(max(int(each) for each in notice.facts["levels"])).label,
+            "tlp": max(_levels(notice)).label,
             "rows": notice.facts["rows"],
             "attached": notice.facts["attached"],
             "language": wording.language,
@@ -489,6 +495,11 @@ class Courier:
             hello=mail.hello,
             timeout=mail.timeout_seconds,
         )
+
+
+def _levels(notice: Notice) -> dict[Tlp, int]:
+    """Give how many rows of a notice have which TLP level."""
+    return {Tlp(int(each)): many for each, many in notice.facts["levels"].items()}
 
 
 def put_into(

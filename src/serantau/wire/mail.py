@@ -26,6 +26,8 @@ from serantau.wire.openpgp import Certificate, Key, encrypt
 SECURITIES: Final = ("starttls", "tls", "none")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _WIRE: Final = SMTP.clone(max_line_length=76)
+_LONGEST_LINE: Final = 998
+_LONGEST_SUBJECT: Final = 900
 _SHOWN: Final = 300
 _ACCEPTED: Final = 250
 _GO_ON: Final = 354
@@ -96,13 +98,21 @@ def _headers(letter: Letter, subject: str) -> bytes:
     made = EmailMessage(policy=_WIRE)
     made["From"] = Address(letter.sender_name, addr_spec=letter.sender)
     made["To"] = Address(addr_spec=letter.to)
-    made["Subject"] = _one_line(subject)
     made["Date"] = format_datetime(moment(letter.at))
     made["Message-ID"] = letter.message_id
     # RFC 3834 §5: no vacation program answers it.
     made["Auto-Submitted"] = "auto-generated"
     made["Content-Language"] = letter.language
     made["MIME-Version"] = "1.0"
+    return _subject(subject) + made.as_bytes().removesuffix(b"\r\n")
+
+
+def _subject(text: str) -> bytes:
+    """Write the subject's header. ASCII stays on one line: some readers show a fold."""
+    said = _one_line(text)[:_LONGEST_SUBJECT]
+    policy = _WIRE.clone(max_line_length=_LONGEST_LINE) if said.isascii() else _WIRE
+    made = EmailMessage(policy=policy)
+    made["Subject"] = said
     return made.as_bytes().removesuffix(b"\r\n")
 
 
