@@ -270,7 +270,6 @@ class _Judge:
                 made[name] = _or(looked[what], events[name]).alias(name)
             lookups.append((by_country.is_not_null(), by_asn.is_not_null()))
         made["lookup"] = self._lookup(lookups)
-        made["extra"] = _told_otherwise(events, made)
         # What is in a range that is nobody's has no owner by its address.
         open_to = somebody.gather(places["source"]).fill_null(value=True)
         prefix = self.era.prefixes.find_ascending(self.addresses).gather(
@@ -314,35 +313,3 @@ def _or(one: pl.Series, other: pl.Series) -> pl.Series:
     if one.null_count() == 0 or other.null_count() == len(other):
         return one
     return one.zip_with(one.is_not_null(), other)
-
-
-def _told_otherwise(events: pl.DataFrame, made: Mapping[str, pl.Series]) -> pl.Series:
-    """Keep in `extra` what a report said where the range data says otherwise."""
-    told = []
-    for side in SIDES:
-        for what, mark in (("asn", ""), ("country", '"')):
-            name = f"{side}_{what}"
-            said = events[name]
-            if (
-                said.null_count() == len(said)
-                or not (other := said != made[name]).any()
-            ):
-                continue
-            key = pl.lit(f'"reported_{name}":{mark}')
-            text = pl.concat_str(key, pl.lit(said), pl.lit(mark))
-            told.append(pl.when(pl.lit(other)).then(text))
-    extra = events["extra"]
-    if not told:
-        return extra
-    more = pl.concat_str(told, separator=",", ignore_nulls=True)
-    rows = pl.DataFrame({"extra": extra}).with_columns(more=more)
-    before, more = pl.col("extra"), pl.col("more")
-    opened = (
-        pl.when(before.str.len_bytes() > len("{}"))
-        .then(pl.concat_str(before.str.strip_suffix("}"), pl.lit(",")))
-        .otherwise(pl.lit("{"))
-    )
-    whole = pl.concat_str(opened, more, pl.lit("}"))
-    return rows.select(
-        pl.when(more != "").then(whole).otherwise(before).alias("extra")
-    ).to_series()

@@ -33,7 +33,6 @@ SIGHTINGS: Final = pl.Schema(
 )
 """What was matched, ascending by indicator: how often, first and last. No nulls."""
 
-_SEED: Final = 20_260_101
 _ADDRESSES: Final = ("ipv4-addr", "ipv6-addr")
 
 
@@ -44,17 +43,22 @@ class Words:
     is sent elsewhere makes its own.
     """
 
-    __slots__ = ("_depths", "_hashes", "_order", "rows", "texts")
+    __slots__ = ("_depths", "_hashes", "_order", "_seed", "rows", "texts")
 
     def __init__(self, texts: pl.Series, rows: pl.Series) -> None:
         """Know `texts` (no nulls, each once) as `rows` (Int32)."""
-        hashes = texts.hash(_SEED)
+        self._seed = 0
+        hashes = texts.hash(self._seed)
+        # Of two known texts with one hash only one could be found.
+        while not hashes.is_unique().all():
+            self._seed += 1
+            hashes = texts.hash(self._seed)
         self._order = hashes.arg_sort()
         self._hashes = hashes.gather(self._order)
         self.texts = texts
         self.rows = rows
-        depths = texts.str.count_matches(".", literal=True).unique().sort()
-        self._depths = depths.to_list()
+        depths = texts.str.count_matches(".", literal=True).unique()
+        self._depths = sorted(depths, reverse=True)
 
     @classmethod
     def of(cls, known: Mapping[str, int]) -> Words:
@@ -78,11 +82,11 @@ class Words:
         """
         if not len(self):
             return pl.Series([None], dtype=pl.Int32).new_from_index(0, len(wanted))
-        asked = pl.DataFrame({"hash": wanted.hash(_SEED), "text": wanted}).with_columns(
+        asked = pl.DataFrame({"hash": wanted.hash(self._seed)}).with_columns(
             place=pl.int_range(pl.len(), dtype=pl.UInt32)
         )
         # In order, neighbouring searches touch the same memory.
-        asked = asked.select("hash", "place").sort("hash")
+        asked = asked.sort("hash")
         at = self._hashes.search_sorted(asked["hash"], side="left")
         inside = pl.select(
             pl.when(at < len(self)).then(at).otherwise(pl.lit(0, pl.UInt32))

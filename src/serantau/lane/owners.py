@@ -6,7 +6,6 @@ country codes. Their order is that of serantau.rules.asset.RANKS.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -159,10 +158,6 @@ class Owners:
         if len(self._eras) > _ERAS_KEPT:
             self._eras.popitem(last=False)
         return made
-
-    def era_at(self, at: int) -> Era:
-        """Give the claims that hold at an instant."""
-        return self.era(bisect_right(self._cuts, at))
 
     def _make(self, at: int) -> Era:
         spans = []
