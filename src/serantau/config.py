@@ -141,6 +141,8 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     many batches are worked on at once in one process. lease_seconds: how long a worker
     that says nothing keeps a batch. originals_days: how long bytes are kept after the
     work on them. lag_minutes: a batch that waits longer than this is told as an alarm.
+    keep_days: how long events are kept, by feed, by TLP label, or for all by `*`; the
+    first of these three that fits holds, and events that none fits stay.
     """
 
     folder: str = ""
@@ -150,6 +152,7 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_seconds: float = 300.0
     originals_days: int = 90
     lag_minutes: int = 60
+    keep_days: dict[str, int] = {}
 
 
 class FeedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

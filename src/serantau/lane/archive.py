@@ -290,7 +290,13 @@ class Archive:
     # Looking in
 
     def held(
-        self, events: pl.DataFrame, feed: str, since: int, *, same_day: bool = False
+        self,
+        events: pl.DataFrame,
+        feed: str,
+        since: int,
+        *,
+        same_day: bool = False,
+        but: str = "",
     ) -> pl.Series:
         """Say which events are stored already: same fingerprint and feed.
 
@@ -302,6 +308,7 @@ class Archive:
             feed: whose events count.
             since: an instant; what is older than this does not count.
             same_day: only what was seen on the same day (UTC) counts.
+            but: a batch whose rows do not count: they are about to be replaced.
 
         Returns:
             A Boolean for each event, in their order, without nulls.
@@ -313,6 +320,8 @@ class Archive:
         window = equals("feed", [feed], measured=True) & within_time(
             "time", since, None
         )
+        if but:
+            window &= Condition(pl.col("batch") != but, pl.lit(value=True))
         files = self.events.listed().filter(window.file)
         keys = [pl.col("fingerprint")]
         if same_day:
