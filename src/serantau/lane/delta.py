@@ -8,11 +8,10 @@ day one starts anew. Whatever a commit says is on disk when it returns.
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Final
@@ -32,6 +31,7 @@ from deltalake.transaction import (
 
 from serantau.clock import SystemClock
 from serantau.errors import StoreError
+from serantau.lane.disk import mend, sync, write_durably
 
 DAY: Final = "day"
 LOOSE: Final = "loose"
@@ -61,7 +61,6 @@ _QUIET: Final = PostCommitHookProperties(
 _CHECKPOINT_EVERY: Final = 40
 # Longer texts than this say nothing about where something is.
 _LONGEST: Final = 64
-_PARQUET: Final = b"PAR1"
 _REWRITING: Final = "rewriting "
 
 TRIES: Final = 50
@@ -148,7 +147,7 @@ class Table:
         """
         with told(self.root):
             if self._local is not None:
-                _mend(self._local / "_delta_log")
+                mend(self._local / "_delta_log")
             if not DeltaTable.is_deltatable(self.root, self.storage):
                 self._make()
             table = DeltaTable(self.root, storage_options=self.storage)
@@ -156,25 +155,28 @@ class Table:
             lacking = [one for one in self._fields() if one.name not in held]
             if lacking:
                 # A newer program knows more columns; older files have none of them.
-                table.alter.add_columns(lacking)
+                with suppress(CommitFailedError):
+                    table.alter.add_columns(lacking)
                 table = DeltaTable(self.root, storage_options=self.storage)
             return table
 
     def _make(self) -> None:
         if self._local is not None:
             self._local.mkdir(parents=True, exist_ok=True)
-        DeltaTable.create(
-            self.root,
-            schema=Schema(self._fields()),
-            mode="ignore",
-            partition_by=[DAY],
-            configuration={
-                **_CONFIGURATION,
-                # Else readers look at the first 32 columns only.
-                "delta.dataSkippingStatsColumns": ",".join(self._measured),
-            },
-            storage_options=self.storage,
-        )
+        # Of two who make it at the same time one is told so; it is there then.
+        with suppress(CommitFailedError):
+            DeltaTable.create(
+                self.root,
+                schema=Schema(self._fields()),
+                mode="ignore",
+                partition_by=[DAY],
+                configuration={
+                    **_CONFIGURATION,
+                    # Else readers look at the first 32 columns only.
+                    "delta.dataSkippingStatsColumns": ",".join(self._measured),
+                },
+                storage_options=self.storage,
+            )
         self._sync_log(0, 0)
 
     def _fields(self) -> list[Field]:
@@ -224,7 +226,9 @@ class Table:
         path = f"{DAY}={day}/{kind}-{uuid.uuid4().hex}.parquet"
         with told(self.root):
             if self._local is not None:
-                size = _write_here(frame, self._local / path)
+                size = write_durably(
+                    self._local / path, lambda stream: _pack(frame, stream)
+                )
             else:
                 size = self._write_there(frame, path)
         return Added(
@@ -386,9 +390,9 @@ class Table:
             if self._local is not None:
                 log = self._local / "_delta_log"
                 for path in log.glob(f"{table.version():020}.checkpoint*"):
-                    _sync(path)
-                _sync(log / "_last_checkpoint")
-                _sync(log)
+                    sync(path)
+                sync(log / "_last_checkpoint")
+                sync(log)
 
     def _sync_log(self, first: int, last: int) -> None:
         """Have commits on disk: SQL may say that a batch is done right after."""
@@ -398,8 +402,8 @@ class Table:
         for version in range(first, last + 1):
             path = log / f"{version:020}.json"
             if path.exists():
-                _sync(path)
-        _sync(log)
+                sync(path)
+        sync(log)
 
     def sweep(self) -> None:
         """Delete the files that earlier commits took out, now, and the log's old part.
@@ -493,68 +497,6 @@ def _pack(frame: pl.DataFrame, stream: IO[bytes]) -> None:
     frame.write_parquet(
         stream, compression_level=1, row_group_size=ROW_GROUP, statistics=True
     )
-
-
-def _write_here(frame: pl.DataFrame, path: Path) -> int:
-    fresh = not path.parent.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as stream:
-        _pack(frame, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-        size = os.fstat(stream.fileno()).st_size
-    _sync(path.parent)
-    if fresh:
-        _sync(path.parent.parent)
-    return size
-
-
-def _sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _mend(log: Path) -> None:
-    """Take out of the log what a power cut left half written at its end.
-
-    Delta's writer does not wait for the disk before it names a file. We wait before we
-    acknowledge, so what is broken here was never acknowledged.
-    """
-    if not log.is_dir():
-        return
-    names = sorted((path.name for path in log.iterdir()), reverse=True)
-    for name in names:
-        if name.endswith(".checkpoint.parquet"):
-            path = log / name
-            with path.open("rb") as stream:
-                whole = path.stat().st_size > len(_PARQUET)
-                stream.seek(-len(_PARQUET) if whole else 0, os.SEEK_END)
-                whole = whole and stream.read() == _PARQUET
-            if whole:
-                break
-            path.unlink()
-            (log / "_last_checkpoint").unlink(missing_ok=True)
-    last = log / "_last_checkpoint"
-    if last.exists() and not _is_json(last.read_bytes()):
-        last.unlink()
-    for name in (one for one in names if one.endswith(".json")):
-        path = log / name
-        lines = path.read_bytes().splitlines()
-        if lines and all(map(_is_json, lines)):
-            break
-        path.unlink()
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return False
-    return True
 
 
 def _stats(frame: pl.DataFrame, measured: Sequence[str]) -> str:

@@ -1,0 +1,439 @@
+"""Questions to the archive: which rows, how many, of what most, when.
+
+A file whose span cannot hold what is asked for is not opened; of the others the asked
+columns are read first and the rest only where they fit. Each answer is worked out a
+few files at a time, so memory is bounded and the one who waits can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import polars as pl
+
+from serantau.clock import moment
+from serantau.errors import BadRequest, StoreError
+from serantau.lane.archive import MEASURED, Archive
+from serantau.lane.condition import (
+    SIDES,
+    Condition,
+    all_of,
+    equals,
+    in_ranges,
+    within_time,
+)
+from serantau.lane.delta import told
+from serantau.lane.frame import EVENTS
+from serantau.rules.event import SEVERITIES
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Is told how many rows were passed, and of how many."""
+
+EVERY: Final[dict[str, str]] = {"hour": "1h", "day": "1d", "week": "1w"}
+
+SEARCHED: Final = (
+    "source_address",
+    "source_domain",
+    "source_url",
+    "source_name",
+    "destination_address",
+    "destination_domain",
+    "destination_url",
+    "identifier",
+    "malware",
+    "hash",
+    "extra",
+)
+"""The columns that a text is looked for in."""
+
+_DOMAINS: Final = (
+    "source_domain",
+    "source_name",
+    "destination_domain",
+    "destination_name",
+)
+# Rows of the files that one step of an answer reads.
+_STEP: Final = 8_000_000
+# Different values that one pass counts. Columns that may have more are counted in
+# several passes, each for a part of the values.
+_PASS: Final = 20_000_000
+_FEW_VALUES: Final = frozenset(
+    {
+        *("feed", "report", "source_port", "source_asn", "source_country", "protocol"),
+        *("destination_port", "destination_asn", "destination_country", "class"),
+        *("type", "category", "identifier", "malware", "severity", "confidence"),
+        *("tlp", "member", "party", "asset", "reason", "lookup", "marks"),
+    }
+)
+# Points in time that one answer has.
+_MOST_POINTS: Final = 100_000
+_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which events are meant. Every part narrows; nothing said means all.
+
+    since, until: instants of `time`; `until` is not included. addresses: addresses,
+    prefixes or `first-last`, one of which it is. either_end: the destination's address
+    counts too. domain: a name, or one below it, at either end. where: column -> values,
+    one of which it has; None among them means null. severity: at least this. text: in
+    one of SEARCHED, in any case.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    addresses: tuple[str, ...] = ()
+    either_end: bool = False
+    domain: str = ""
+    where: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    severity: int | None = None
+    text: str = ""
+
+    def condition(self) -> Condition:
+        """Give what it asks of rows and of files.
+
+        Raises:
+            BadRequest: there is no such column, or a value is none of its kind.
+        """
+        parts = [within_time("time", self.since, self.until)]
+        if self.addresses:
+            sides = SIDES if self.either_end else SIDES[:1]
+            parts.append(in_ranges(self.addresses, sides))
+        for name, values in self.where.items():
+            known = [_value(column(name), value) for value in values]
+            parts.append(equals(name, known, measured=name in MEASURED))
+        if self.severity is not None:
+            parts.append(
+                Condition(
+                    pl.col("severity").ge(self.severity),
+                    pl.col("max.severity").ge(self.severity).fill_null(value=True),
+                )
+            )
+        everywhere = pl.lit(value=True)
+        if self.domain:
+            parts.append(Condition(_below(self.domain), everywhere))
+        if self.text:
+            parts.append(Condition(_holds(self.text), everywhere))
+        return all_of(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What answering will read at most: files, the rows and the bytes in them."""
+
+    files: int
+    rows: int
+    bytes: int
+
+
+class Asking:
+    """One question, put to an archive as it is at that moment."""
+
+    def __init__(
+        self, archive: Archive, question: Question, progress: Progress | None = None
+    ) -> None:
+        """Look up which files may hold what is asked for.
+
+        Args:
+            archive: what to ask.
+            question: what is meant.
+            progress: told after each step.
+
+        Raises:
+            BadRequest: the question asks for what there is not.
+            StoreError: the archive cannot be read.
+        """
+        self._table = archive.events
+        self._condition = question.condition()
+        self._question = question
+        self._progress = progress
+        self._files = self._look()
+
+    def _look(self) -> pl.DataFrame:
+        return self._table.listed().filter(self._condition.file)
+
+    def estimate(self) -> Estimate:
+        """Say how much there is to read, before it is read."""
+        return Estimate(
+            self._files.height,
+            int(self._files["num_records"].sum()),
+            int(self._files["size_bytes"].sum()),
+        )
+
+    def count(self) -> int:
+        """Count the events.
+
+        Raises:
+            StoreError: the archive cannot be read.
+        """
+
+        def once() -> int:
+            return sum(
+                int(scan.select(pl.len()).collect(engine="streaming").item())
+                for scan in self._steps(self._files)
+            )
+
+        return self._again(once)
+
+    def chunks(self, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+        """Give all the events, some at a time: day by day, by address.
+
+        Args:
+            columns: which; else all of EVENTS.
+
+        Yields:
+            Frames of at most one file's rows each, none of them empty.
+
+        Raises:
+            BadRequest: there is no such column.
+            StoreError: the archive cannot be read, or an erasure took away what was
+                still to be read.
+        """
+        chosen = [column(name) for name in columns] or list(EVENTS)
+        for scan in self._steps(self._files, rows=1):
+            with told(self._table.root):
+                frame = scan.select(chosen).collect()
+            if frame.height:
+                yield frame
+
+    def rows(self, limit: int = 1000, columns: Sequence[str] = ()) -> pl.DataFrame:
+        """Give the newest events.
+
+        Args:
+            limit: at most so many.
+            columns: which; else all of EVENTS.
+
+        Returns:
+            Columns as asked; ordered by time, newest first.
+
+        Raises:
+            BadRequest: there is no such column.
+            StoreError: the archive cannot be read.
+        """
+        chosen = [column(name) for name in columns] or list(EVENTS)
+        needed = list(dict.fromkeys([*chosen, "time", "batch", "number"]))
+
+        def once() -> pl.DataFrame:
+            found = pl.DataFrame(schema={name: EVENTS[name] for name in needed})
+            files = self._files.sort("max.time", descending=True, nulls_last=False)
+            ahead = files["max.time"].to_list()
+            passed = 0
+            for scan, step in self._stepped(files, _STEP // 8):
+                # The times alone tell which rows are wanted: the rest is wide.
+                times = scan.select("time").top_k(limit, by="time").collect()
+                if times.height:
+                    newest = scan.filter(pl.col("time").ge(times["time"].min()))
+                    found = pl.concat([found, newest.select(needed).collect()])
+                    found = found.sort(
+                        "time", "batch", "number", descending=[True, False, False]
+                    ).head(limit)
+                passed += step
+                if found.height >= limit and passed < len(ahead):
+                    rest = ahead[passed]
+                    if rest is not None and rest < found["time"][-1]:
+                        self._tell(1, 1)
+                        break
+            return found.select(chosen)
+
+        return self._again(once)
+
+    def top(self, by: str, limit: int = 10) -> pl.DataFrame:
+        """Count events by the values of a column, the most frequent first.
+
+        Args:
+            by: the column.
+            limit: at most so many values.
+
+        Returns:
+            `by` (its own type, null is a value too) and `events` (Int64), ordered by
+            `events`, most first, then by value.
+
+        Raises:
+            BadRequest: there is no such column.
+            StoreError: the archive cannot be read.
+        """
+        name = column(by)
+        passes = 1
+        if name not in _FEW_VALUES:
+            passes += int(self._files["num_records"].sum()) // _PASS
+
+        def once() -> pl.DataFrame:
+            best: list[pl.DataFrame] = []
+            for part in range(passes):
+                counts: pl.DataFrame | None = None
+                for scan in self._steps(self._files):
+                    ours = (pl.col(name).hash() % passes).eq(part)
+                    one = (
+                        (scan.filter(ours) if passes > 1 else scan)
+                        .group_by(name)
+                        .agg(pl.len().cast(pl.Int64).alias("n"))
+                    )
+                    counts = _summed(counts, one.collect(engine="streaming"), name)
+                if counts is not None:
+                    best.append(_most(counts, name, limit))
+            if not best:
+                return pl.DataFrame(schema={name: EVENTS[name], "events": pl.Int64})
+            return _most(pl.concat(best), name, limit).rename({"n": "events"})
+
+        return self._again(once)
+
+    def over(self, every: str = "day", by: str = "") -> pl.DataFrame:
+        """Count events over time.
+
+        Args:
+            every: `hour`, `day` or `week` (from Monday), in UTC.
+            by: a column of few values, to count each by itself; empty counts all.
+
+        Returns:
+            `time` (INSTANT, the start of each), the column `by` if any, and `events`
+            (Int64); ordered by time. Without `by`, times without an event are there
+            with 0.
+
+        Raises:
+            BadRequest: there is no such column or step.
+            StoreError: the archive cannot be read.
+        """
+        if every not in EVERY:
+            raise BadRequest(f"{every!r} is none of {', '.join(EVERY)}.")
+        keys = ["time", *([column(by)] if by else [])]
+
+        def once() -> pl.DataFrame:
+            counts: pl.DataFrame | None = None
+            for scan in self._steps(self._files):
+                one = (
+                    scan.select(keys)
+                    .with_columns(pl.col("time").dt.truncate(EVERY[every]))
+                    .group_by(keys)
+                    .agg(pl.len().cast(pl.Int64).alias("n"))
+                )
+                counts = _summed(counts, one.collect(engine="streaming"), *keys)
+            if counts is None:
+                counts = pl.DataFrame(
+                    schema={**{name: EVENTS[name] for name in keys}, "n": pl.Int64}
+                )
+            counts = counts.rename({"n": "events"}).sort(keys)
+            return counts if by else self._filled(counts, every)
+
+        return self._again(once)
+
+    def _filled(self, counts: pl.DataFrame, every: str) -> pl.DataFrame:
+        """Put in the times at which there was nothing."""
+        asked = self._question
+        ends = [None if at is None else moment(at) for at in (asked.since, asked.until)]
+        first = ends[0] or counts["time"].min()
+        last = ends[1] or counts["time"].max()
+        if first is None or last is None:
+            return counts
+        times = pl.select(
+            pl.datetime_range(
+                pl.lit(first, dtype=EVENTS["time"]).dt.truncate(EVERY[every]),
+                pl.lit(last, dtype=EVENTS["time"]),
+                EVERY[every],
+                closed="left" if ends[1] is not None else "both",
+            ).alias("time")
+        )
+        if times.height > _MOST_POINTS:
+            return counts
+        return times.join(counts, on="time", how="left").with_columns(
+            pl.col("events").fill_null(0)
+        )
+
+    def _again(self, once: Callable[[], T]) -> T:
+        """Work an answer out; anew, when a file was cleared away under it."""
+        for _ in range(_TRIES):
+            try:
+                with told(self._table.root):
+                    return once()
+            except StoreError:
+                before = self._files
+                self._files = self._look()
+                if self._files.equals(before):
+                    raise
+        with told(self._table.root):
+            return once()
+
+    def _steps(self, files: pl.DataFrame, rows: int = 0) -> Iterator[pl.LazyFrame]:
+        for scan, _ in self._stepped(files, rows or _STEP):
+            yield scan
+
+    def _stepped(
+        self, files: pl.DataFrame, rows: int
+    ) -> Iterator[tuple[pl.LazyFrame, int]]:
+        """Give what fits of a few files at a time, and how many files these are."""
+        total = int(files["num_records"].sum())
+        waiting: list[str] = []
+        passed = held = 0
+        for path, count in files.select("path", "num_records").iter_rows():
+            waiting.append(path)
+            held += count
+            if held >= rows:
+                yield self._scan(waiting), len(waiting)
+                passed, held, waiting = passed + held, 0, []
+                self._tell(passed, total)
+        if waiting:
+            yield self._scan(waiting), len(waiting)
+            self._tell(total, total)
+
+    def _scan(self, paths: list[str]) -> pl.LazyFrame:
+        return self._table.scan(paths).filter(self._condition.row)
+
+    def _tell(self, passed: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(passed, total)
+
+
+def column(name: str) -> str:
+    """Give a column's name, when there is one.
+
+    Raises:
+        BadRequest: there is none by that name.
+    """
+    if name not in EVENTS:
+        raise BadRequest(
+            f"There is no column {name!r}.", mend=f"There are: {', '.join(EVENTS)}."
+        )
+    return name
+
+
+def _value(name: str, value: Any) -> Any:
+    """Give a value as its column holds it; texts are read as numbers where need be."""
+    if value is None:
+        return None
+    if EVENTS[name] == pl.String:
+        return str(value)
+    if name == "severity" and value in SEVERITIES:
+        return SEVERITIES.index(value)
+    try:
+        if not EVENTS[name].is_integer():
+            return moment(int(value))
+        return int(value)
+    except (ValueError, TypeError, OverflowError) as fault:
+        raise BadRequest(f"{value!r} is no value of the column {name}.") from fault
+
+
+def _below(domain: str) -> pl.Expr:
+    name = domain.strip(". ").lower()
+    return pl.any_horizontal(
+        pl.col(one).eq(name) | pl.col(one).str.ends_with(f".{name}") for one in _DOMAINS
+    )
+
+
+def _holds(text: str) -> pl.Expr:
+    return pl.any_horizontal(
+        pl.col(one).str.contains_any([text], ascii_case_insensitive=True)
+        for one in SEARCHED
+    )
+
+
+def _summed(held: pl.DataFrame | None, more: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    if held is None:
+        return more
+    return pl.concat([held, more]).group_by(keys).agg(pl.col("n").sum())
+
+
+def _most(counts: pl.DataFrame, name: str, limit: int) -> pl.DataFrame:
+    return counts.sort("n", name, descending=[True, False]).head(limit)
