@@ -15,6 +15,7 @@ from serantau.lane.formats.source import CHUNK, Readable
 
 HEAD: Final = 1 << 16
 _SHOWN: Final = 1_000
+_TAIL: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,6 @@ class Lines:
         self._stream = stream
         self._limits = limits
         self._buffer = b""
-        self._ended = False
 
     def peek(self, size: int = HEAD) -> bytes:
         """Give up to `size` bytes without taking them."""
@@ -66,14 +66,25 @@ class Lines:
         """Take all that is left, in blocks that end where a line ends."""
         size = self._block_size()
         while True:
-            end = self._cut(size)
-            if end < 0:
-                yield self._too_long()
+            parts, held = [self._buffer], len(self._buffer)
+            self._buffer = b""
+            while held < size and (data := self._read(size - held)):
+                parts.append(data)
+                held += len(data)
+            fits = self._to_line_end(parts, held, size)
+            data = b"".join(parts)
+            if not fits:
+                # The last line is too long; what stands before it is a block.
+                cut = data.rfind(b"\n") + 1
+                if cut:
+                    yield Block(data[:cut])
+                yield Block(b"", long=data[cut : cut + _SHOWN].decode(errors="replace"))
+                self._skip_line()
                 continue
-            data, self._buffer = self._buffer[:end], self._buffer[end:]
-            last = not self._buffer and not self._more()
-            yield Block(data, last)
-            if last:
+            if not self._buffer:
+                self._buffer = self._read(_TAIL)
+            yield Block(data, last=not self._buffer)
+            if not self._buffer:
                 return
 
     def _block_size(self) -> int:
@@ -83,44 +94,32 @@ class Lines:
         wanted = len(head) // rows * self._limits.block_rows
         return max(min(wanted, self._limits.block_bytes), CHUNK)
 
-    def _cut(self, size: int) -> int:
-        """Find where a block ends; -1 when its only line is too long."""
-        parts, held = [self._buffer], len(self._buffer)
-        while held < size and (data := self._read()):
+    def _to_line_end(self, parts: list[bytes], held: int, size: int) -> bool:
+        """Read on to where a line ends; not when that is too far."""
+        most = size + self._limits.line_bytes
+        while data := self._read(_TAIL):
+            at = data.find(b"\n")
+            if at >= 0:
+                parts.append(data[: at + 1])
+                self._buffer = data[at + 1 :]
+                return True
             parts.append(data)
             held += len(data)
-        self._buffer = b"".join(parts)
-        while True:
-            if self._ended and len(self._buffer) <= size:
-                return len(self._buffer)
-            at = self._buffer.rfind(b"\n", 0, size)
-            if at < 0:
-                at = self._buffer.find(b"\n")
-            if at >= 0:
-                return at + 1
-            if len(self._buffer) > max(size, self._limits.line_bytes):
-                return -1
-            if not self._more():
-                return len(self._buffer)
+            if held > most:
+                return False
+        return True
 
-    def _too_long(self) -> Block:
-        """Read past the line that fills the buffer."""
-        shown = self._buffer[:_SHOWN].decode("utf-8", "replace")
-        self._buffer = b""
-        while self._more():
-            at = self._buffer.find(b"\n")
+    def _skip_line(self) -> None:
+        while data := self._read(CHUNK):
+            at = data.find(b"\n")
             if at >= 0:
-                self._buffer = self._buffer[at + 1 :]
-                break
-            self._buffer = b""
-        return Block(b"", long=shown)
+                self._buffer = data[at + 1 :]
+                return
 
-    def _read(self) -> bytes:
-        data = self._stream.read(CHUNK)
-        self._ended = self._ended or not data
-        return data
+    def _read(self, size: int) -> bytes:
+        return self._stream.read(size)
 
     def _more(self) -> bool:
-        data = self._read()
+        data = self._read(CHUNK)
         self._buffer += data
         return bool(data)

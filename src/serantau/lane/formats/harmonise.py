@@ -182,31 +182,38 @@ def _extra(
     columns = {
         n: texts for n, texts in columns.items() if texts.null_count() < len(texts)
     }
+    # Neighbours without a gap are written together, which is half the work.
     members: list[pl.Expr] = []
+    anchor = -1
+    for gaps, run in groupby(columns, key=lambda name: columns[name].null_count() > 0):
+        if gaps:
+            members += [
+                pl.when(pl.col(name).is_not_null()).then(_members([name]))
+                for name in run
+            ]
+        else:
+            anchor = len(members) if anchor < 0 else anchor
+            members.append(_members(list(run)))
     if rest is not None:
         columns["\0rest"] = rest
         members.append(pl.col("\0rest"))
-    # Neighbours without a gap are written together, which is half the work.
-    for gaps, run in groupby(
-        (name for name in columns if name != "\0rest"),
-        key=lambda name: columns[name].null_count() > 0,
-    ):
-        if not gaps:
-            members.append(_members(list(run)))
-            continue
-        members += [
-            pl.when(pl.col(name).is_not_null()).then(_members([name])) for name in run
-        ]
     if not members:
         return None
-    joined = pl.concat_str(members, separator=",", ignore_nulls=True)
-    return (
-        pl.DataFrame(columns)
-        .select(
-            pl.when(joined != "").then(pl.concat_str(pl.lit("{"), joined, pl.lit("}")))
-        )
-        .to_series()
+    frame = pl.DataFrame(columns)
+    if anchor >= 0:
+        # Something is left in every row, and the commas are where its neighbours are.
+        before = [pl.concat_str(one, pl.lit(",")) for one in members[:anchor]]
+        behind = [pl.concat_str(pl.lit(","), one) for one in members[anchor + 1 :]]
+        whole = [pl.lit("{"), *before, members[anchor], *behind, pl.lit("}")]
+        return frame.select(pl.concat_str(whole, ignore_nulls=True)).to_series()
+    joined = frame.select(
+        pl.concat_str(members, separator=",", ignore_nulls=True).alias("all")
     )
+    return joined.select(
+        pl.when(pl.col("all") != "").then(
+            pl.concat_str(pl.lit("{"), pl.col("all"), pl.lit("}"))
+        )
+    ).to_series()
 
 
 def _members(names: list[str]) -> pl.Expr:

@@ -200,9 +200,12 @@ _TLP: Final = {
 
 def _number(texts: pl.Series, role: Role) -> pl.Series:
     """Give numbers as floats; blanks and the other mark may part thousands."""
-    part = "." if role.decimal == "," else ","
+    part, point = (".", ",") if role.decimal == "," else (",", ".")
     bare = texts.str.replace_all(r"[\s\u00a0\u202f']", "")
-    bare = bare.str.replace_all(part, "", literal=True)
+    parted = rf"^-?\d{{1,3}}(?:\{part}\d{{3}})+(?:\{point}\d+)?$"
+    bare = bare.zip_with(
+        ~bare.str.contains(parted), bare.str.replace_all(part, "", literal=True)
+    )
     if role.decimal == ",":
         bare = bare.str.replace(",", ".", literal=True)
     number = bare.cast(pl.Float64, strict=False) * role.scale
@@ -275,13 +278,21 @@ def protocols(texts: pl.Series, role: Role) -> pl.Series:
 
 def asns(texts: pl.Series) -> pl.Series:
     """Give AS numbers, with or without "AS" before and a name behind."""
-    digits = texts.str.extract(r"^(?i:asn?)?\s*(\d{1,10})(?:\s.*)?$", 1)
-    return whole(digits, Role("source_asn"), 1, 2**32 - 1)
+    numbers = texts.cast(pl.Int64, strict=False)
+    if numbers.null_count() > texts.null_count():
+        digits = texts.str.extract(r"^(?i:asn?)?\s*(\d{1,10})(?:\s.*)?$", 1)
+        numbers = digits.cast(pl.Int64, strict=False)
+    return numbers.set(~numbers.is_between(1, 2**32 - 1), None)
 
 
 def countries(texts: pl.Series) -> pl.Series:
     """Give two-letter codes in upper case."""
-    return texts.str.extract(r"^([A-Za-z]{2})$", 1).str.to_uppercase()
+    odd = [text for text in texts.unique().drop_nulls() if not _is_code(text)]
+    return texts.set(texts.is_in(odd), None).str.to_uppercase()
+
+
+def _is_code(text: str) -> bool:
+    return len(text) == 2 and text.isascii() and text.isalpha()
 
 
 def hashes(texts: pl.Series) -> pl.Series:
