@@ -48,6 +48,11 @@ from serantau.wire.catalogue import load_source
 TEXTS: Final = "notices"
 """The folder of a node that has its own texts."""
 
+NEEDED: Final = tuple(
+    dict.fromkeys((*CSV_COLUMNS, "source_hi", "source_lo", "party", "marks"))
+)
+"""The columns of an event that notices are made of."""
+
 _EXAMPLES: Final = 20
 _FAMILIES: Final = 4
 _LONGEST: Final = 100

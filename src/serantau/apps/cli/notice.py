@@ -1,0 +1,552 @@
+"""`serantau notice`: owners are told what happens on their machines, once."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from serantau.apps.cli.door import opened
+from serantau.apps.cli.output import (
+    Column,
+    Json,
+    answer,
+    document,
+    note,
+    say,
+    shorten,
+    stamp,
+    table,
+    when,
+)
+
+if TYPE_CHECKING:
+    from serantau.desk.notify import Outlook, Plan
+    from serantau.records.notices import Delivery, Notice
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `list` shows it.")]
+Numbers = Annotated[
+    list[int] | None, typer.Argument(metavar="NUMBER...", help="As `list` shows them.")
+]
+Party = Annotated[str | None, typer.Option(metavar="PARTY", help="Only for this one.")]
+Group = Annotated[str, typer.Option("--class", metavar="CLASS", help="An RSIT class.")]
+_DAYS = 3
+
+
+@app.callback()
+def notice() -> None:
+    """Tell owners what was seen on their machines, and what to do: once, only them."""
+
+
+# --- making and sending --------------------------------------------------------------
+
+
+@app.command()
+def make(
+    ctx: typer.Context,
+    day: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DAY", help=f"Of these days; else of the last {_DAYS}."),
+    ] = None,
+    party: Party = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say who would be told what.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make notices of the events of some days. What was told before stays quiet."""
+    from serantau.desk.notice_rows import days_before, read_day, tell
+    from serantau.desk.notify import Notify
+
+    with opened(ctx) as node:
+        days = [read_day(each) for each in day or days_before(node.clock.now(), _DAYS)]
+        notify = Notify(node, getpass.getuser())
+        outlooks = [tell(node, notify, each, party or "", dry=dry_run) for each in days]
+    plans = [plan for each in outlooks for plan in each.plans]
+    if as_json:
+        document([_plan_document(each) for each in plans])
+        return
+    _show_plans(plans)
+    _say_made(outlooks, dry_run)
+
+
+def _say_made(outlooks: list[Outlook], dry_run: bool) -> None:
+    made = [each for one in outlooks for each in one.made]
+    if dry_run:
+        say("Nothing was made, and nothing has left.")
+        return
+    waiting = sum(each.state == "waiting" for each in made)
+    say(f"{len(made)} notices made; {waiting} of them wait for approval.")
+    if waiting:
+        say("`serantau notice show NUMBER` shows one, `notice approve` lets it go.")
+
+
+def _plan_document(plan: Plan) -> dict[str, Any]:
+    return {
+        "day": plan.day,
+        "party": plan.party,
+        "class": plan.group,
+        "rows": plan.rows,
+        "machines": plan.places,
+        "findings": plan.findings,
+        "left_out": plan.left,
+        "withheld": {level.label: said for level, said in plan.withheld.items()},
+        "contacts": [each.address for each in plan.contacts],
+        "automatic": plan.terms.automatic,
+        "notice": plan.notice.number if plan.notice else None,
+    }
+
+
+def _show_plans(plans: list[Plan]) -> None:
+    rows = [
+        {
+            "day": each.day,
+            "party": each.party,
+            "class": each.group,
+            "rows": each.rows,
+            "places": each.places,
+            "left": ", ".join(f"{many:,} {why}" for why, many in each.left.items()),
+            "to": ", ".join(one.address for one in each.contacts)
+            or ("nobody: no contact" if each.rows else ""),
+            "then": _then(each),
+        }
+        for each in plans
+    ]
+    table(
+        (
+            Column("day", "Day"),
+            Column("party", "Party"),
+            Column("class", "Class"),
+            Column("rows", "Rows", right=True),
+            Column("places", "Machines", right=True),
+            Column("left", "Left out"),
+            Column("to", "To"),
+            Column("then", "Notice"),
+        ),
+        rows,
+        empty="No events of a party with a name in the registry.",
+    )
+    for each in plans:
+        for level, said in each.withheld.items():
+            note(f"{each.party}, {each.group}, {level.label}: {said}")
+
+
+def _then(plan: Plan) -> str:
+    if plan.notice is not None:
+        return f"{plan.notice.number} {plan.notice.state}"
+    return "none" if plan.state is None else f"would be {plan.state}"
+
+
+@app.command()
+def send(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(help="At most so many deliveries.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """Hand over what is ready and due, each notice to each contact once."""
+    from dataclasses import asdict
+
+    from serantau.desk.courier import Courier
+
+    with opened(ctx) as node:
+        done = Courier(node, getpass.getuser()).send(limit)
+    if as_json:
+        document(asdict(done))
+    else:
+        said = [f"{many} {what}" for what, many in asdict(done).items() if many]
+        say(", ".join(said) + "." if said else "Nothing was due.")
+    if done.unsure:
+        note("What is unsure is not sent again: `serantau notice settle` decides.")
+    if done.failed or done.bounced or done.unaddressed or done.withheld:
+        raise typer.Exit(9)
+
+
+# --- looking -------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    state: Annotated[
+        str,
+        typer.Option(help="waiting, ready, told, failed, withheld, dropped or unsure."),
+    ] = "",
+    party: Party = None,
+    limit: Annotated[int, typer.Option(help="The newest so many.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List notices, the newest first."""
+    from serantau.records.notices import Notices
+
+    notices = Notices()
+    with opened(ctx) as node, node.db.read() as tx:
+        asked = "" if state == "unsure" else state
+        found = notices.all(tx, state=asked, party=party or "", limit=limit)
+        held = [(each, notices.deliveries(tx, each.number)) for each in found]
+    if state == "unsure":
+        held = [pair for pair in held if any(x.state == "unsure" for x in pair[1])]
+    rows = [_notice_row(each, sent, as_json) for each, sent in held]
+    answer(
+        (
+            Column("number", "Number", right=True),
+            Column("day", "Day"),
+            Column("party", "Party"),
+            Column("class", "Class"),
+            Column("rows", "Rows", right=True),
+            Column("state", "State"),
+            Column("deliveries", "Deliveries"),
+            Column("fault", "Why"),
+        ),
+        rows,
+        as_json,
+        empty="No notices.",
+    )
+
+
+def _notice_row(one: Notice, sent: list[Delivery], as_json: bool) -> dict[str, Any]:
+    deliveries: Any = [
+        {
+            "address": each.address,
+            "state": str(each.state),
+            "key": each.key,
+            "fault": each.fault,
+        }
+        for each in sent
+    ]
+    if not as_json:
+        deliveries = "\n".join(f"{each.state} {each.address}" for each in sent)
+    return {
+        "number": one.number,
+        "day": one.day,
+        "party": one.party,
+        "class": one.group,
+        "round": one.round,
+        "rows": one.facts["rows"],
+        "state": str(one.state),
+        "made": stamp(one.made) if as_json else when(one.made),
+        "deliveries": deliveries,
+        "fault": one.fault if as_json else shorten(one.fault),
+    }
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    number: Number,
+    language: Annotated[str, typer.Option(help="In this language.")] = "en",
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print what is attached instead.")
+    ] = False,
+) -> None:
+    """Show a notice as its owner reads it."""
+    from serantau.desk.courier import Courier
+    from serantau.records.notices import Notices
+
+    with opened(ctx) as node:
+        with node.db.read() as tx:
+            held = Notices().get(tx, number)
+            attached = Notices().csv(tx, number)
+        wording = Courier(node, getpass.getuser()).wording(held, language)
+    if csv:
+        typer.echo(attached.decode(), nl=False)
+        return
+    say(f"Notice {number} for {held.party} is {held.state}.")
+    say()
+    say(wording.subject, style="bold")
+    say()
+    say(wording.text)
+
+
+# --- deciding ------------------------------------------------------------------------
+
+
+@app.command()
+def approve(
+    ctx: typer.Context,
+    numbers: Numbers = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
+) -> None:
+    """Let notices go that wait for a person; `send` hands them over."""
+    from serantau.desk.courier import Courier
+    from serantau.errors import BadRequest
+    from serantau.records.notices import Notices
+
+    if bool(numbers) == everything:
+        raise BadRequest("Name notices by number, or give --all.")
+    with opened(ctx) as node:
+        if everything:
+            with node.db.read() as tx:
+                found = Notices().all(tx, state="waiting", limit=100_000)
+            numbers = [each.number for each in found]
+        courier = Courier(node, getpass.getuser())
+        for each in numbers or ():
+            courier.approve(each)
+    say(f"{len(numbers or ())} notices are ready. `serantau notice send` sends them.")
+
+
+@app.command()
+def drop(ctx: typer.Context, number: Number) -> None:
+    """Never send a notice. Its findings stay quiet as if they had been told."""
+    from serantau.desk.courier import Courier
+
+    with opened(ctx) as node:
+        Courier(node, getpass.getuser()).drop(number)
+    say(f"Notice {number} is dropped.")
+
+
+@app.command()
+def retry(ctx: typer.Context, number: Number) -> None:
+    """Send a notice to those contacts that did not get it, after that was mended."""
+    from serantau.desk.courier import Courier
+
+    with opened(ctx) as node:
+        Courier(node, getpass.getuser()).retry(number)
+    say(f"Notice {number} is ready. `serantau notice send` sends it.")
+
+
+@app.command()
+def settle(
+    ctx: typer.Context,
+    number: Number,
+    sent: Annotated[
+        bool | None,
+        typer.Option("--sent/--again", help="It arrived; or send it once more."),
+    ] = None,
+) -> None:
+    """Say of a notice that may have arrived, or not, which of the two it is.
+
+    The log of your mail server tells: look for its Message-ID (`list --json`: key).
+    """
+    from serantau.desk.courier import Courier
+    from serantau.errors import BadRequest
+
+    if sent is None:
+        raise BadRequest("Say --sent or --again.")
+    with opened(ctx) as node:
+        many = Courier(node, getpass.getuser()).settle(number, sent=sent)
+    then = "arrived" if sent else "will be sent once more"
+    say(f"{many} deliveries of notice {number}: {then}.")
+
+
+@app.command()
+def bounce(
+    ctx: typer.Context,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Mail that came back; - too."),
+    ],
+) -> None:
+    """Take in mail that came back: its contacts are marked and not written to."""
+    import sys
+
+    from serantau.desk.courier import Courier
+
+    with opened(ctx) as node:
+        courier = Courier(node, getpass.getuser())
+        for each in files:
+            raw = sys.stdin.buffer.read() if str(each) == "-" else each.read_bytes()
+            found = courier.bounced(raw)
+            if found is None:
+                say(f"{each}: says nothing of a notice of ours.")
+            else:
+                say(f"{each}: {found.address} bounced ({found.fault}).")
+
+
+# --- how owners are told -------------------------------------------------------------
+
+
+@app.command("set")
+def set_(
+    ctx: typer.Context,
+    party: Annotated[
+        str | None, typer.Argument(metavar="PARTY", help="All owners without it.")
+    ] = None,
+    group: Group = "",
+    automatic: Annotated[
+        bool | None,
+        typer.Option("--automatic/--approve", help="Without a person; or with one."),
+    ] = None,
+    least_severity: Annotated[
+        str | None, typer.Option(help="info, low, medium, high or critical.")
+    ] = None,
+    least_rows: Annotated[
+        int | None, typer.Option(help="Fewer make no notice.")
+    ] = None,
+    compromised_days: Annotated[
+        int | None, typer.Option(help="Quiet for so long after a compromise was told.")
+    ] = None,
+    other_days: Annotated[
+        int | None, typer.Option(help="Quiet for so long after anything else.")
+    ] = None,
+) -> None:
+    """Say how an owner is told, of everything or of one class."""
+    from serantau.config import SEVERITIES
+    from serantau.errors import BadRequest
+    from serantau.records.notices import Notices
+    from serantau.rules.notice import Setting, Terms
+    from serantau.rules.taxonomy import CLASSES
+
+    if group and group not in CLASSES:
+        raise BadRequest(f"{group!r} is no RSIT class.", mend=", ".join(CLASSES))
+    if least_severity is not None and least_severity not in SEVERITIES:
+        raise BadRequest(f"{least_severity!r} is none of {', '.join(SEVERITIES)}.")
+    severity = None if least_severity is None else SEVERITIES.index(least_severity)
+    said = {
+        "automatic": automatic,
+        "least_severity": severity,
+        "least_rows": least_rows,
+        "compromised_days": compromised_days,
+        "other_days": other_days,
+    }
+    given: dict[str, Any] = {k: v for k, v in said.items() if v is not None}
+    try:
+        Terms(**given)
+    except ValueError as fault:
+        raise BadRequest(f"{fault}.") from fault
+    with opened(ctx) as node, node.db.write() as tx:
+        Notices().put_setting(tx, Setting(party or "", group, **given))
+    say(f"{party or 'Every owner'}{f', {group}' if group else ''}: set.")
+
+
+@app.command()
+def settings(ctx: typer.Context, as_json: Json = False) -> None:
+    """List how owners are told, where it is not as the configuration says."""
+    from serantau.config import SEVERITIES
+    from serantau.records.notices import Notices
+
+    with opened(ctx) as node, node.db.read() as tx:
+        found = Notices().settings(tx)
+    rows = [
+        {
+            "party": each.party,
+            "class": each.group,
+            "automatic": each.automatic,
+            "least_severity": None
+            if each.least_severity is None
+            else SEVERITIES[each.least_severity],
+            "least_rows": each.least_rows,
+            "compromised_days": each.compromised_days,
+            "other_days": each.other_days,
+        }
+        for each in found
+    ]
+    answer(
+        (
+            Column("party", "Party"),
+            Column("class", "Class"),
+            Column("automatic", "Automatic"),
+            Column("least_severity", "Least severity"),
+            Column("least_rows", "Least rows", right=True),
+            Column("compromised_days", "Compromised days", right=True),
+            Column("other_days", "Other days", right=True),
+        ),
+        rows,
+        as_json,
+        empty="All owners are told as the configuration says.",
+    )
+
+
+@app.command()
+def mute(
+    ctx: typer.Context,
+    party: Annotated[str, typer.Argument(metavar="PARTY", help="The owner.")],
+    network: Annotated[str, typer.Option(metavar="PREFIX")] = "",
+    group: Group = "",
+    feed: Annotated[str, typer.Option(help="A feed's name.")] = "",
+    until: Annotated[
+        str, typer.Option(metavar="DATE", help="Until then (UTC); for good without it.")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Who asked for it, and why.")] = "",
+) -> None:
+    """Tell an owner no more of a network, class or feed; all that is given must fit."""
+    from serantau.clock import instant
+    from serantau.errors import BadRequest
+    from serantau.records.notices import Notices
+    from serantau.rules.notice import Mute, read_mute
+
+    try:
+        ends = instant(f"{until}T00:00:00Z") if until else None
+        read = read_mute(Mute(party, network, group, feed, ends, reason))
+    except ValueError as fault:
+        raise BadRequest(f"{fault}.") from fault
+    with opened(ctx) as node, node.db.write() as tx:
+        number = Notices().mute(tx, read)
+    say(f"Mute {number}: {party} is not told of it.")
+
+
+@app.command()
+def unmute(ctx: typer.Context, number: Number) -> None:
+    """Take a mute away."""
+    from serantau.records.notices import Notices
+
+    with opened(ctx) as node, node.db.write() as tx:
+        Notices().unmute(tx, number)
+    say(f"Mute {number} is lifted.")
+
+
+@app.command()
+def mutes(
+    ctx: typer.Context,
+    party: Annotated[str | None, typer.Argument(metavar="PARTY")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what owners do not want to be told."""
+    from serantau.records.notices import Notices
+
+    with opened(ctx) as node, node.db.read() as tx:
+        found = Notices().mutes(tx, party or "")
+    rows = [
+        {
+            "number": each.number,
+            "party": each.party,
+            "network": each.network,
+            "class": each.group,
+            "feed": each.feed,
+            "until": stamp(each.until) if as_json else when(each.until),
+            "reason": each.reason,
+        }
+        for each in found
+    ]
+    answer(
+        (
+            Column("number", "Number", right=True),
+            Column("party", "Party"),
+            Column("network", "Network"),
+            Column("class", "Class"),
+            Column("feed", "Feed"),
+            Column("until", "Until"),
+            Column("reason", "Reason"),
+        ),
+        rows,
+        as_json,
+        empty="Nobody muted anything.",
+    )
+
+
+@app.command()
+def key(ctx: typer.Context) -> None:
+    """Make the OpenPGP key that signs notices, or show the one there is.
+
+    It prints the certificate, for those who check signatures.
+    """
+    from serantau.desk.courier import KEY_FILE
+    from serantau.desk.found import write_whole
+    from serantau.errors import BadRequest
+    from serantau.wire.openpgp import Key
+
+    with opened(ctx) as node:
+        named = node.config.mail.key_file
+        path = node.home / named if named else node.config.keys / KEY_FILE
+        if not path.exists():
+            sender = node.config.mail.sender
+            if not sender:
+                raise BadRequest("mail.sender is empty.", mend="Set it first.")
+            team = node.config.node.team or node.config.node.member
+            write_whole(path, Key.generate(f"{team} <{sender}>"))
+            note(f"A new key is in {path}. Keep it as you keep the node.")
+        held = Key.from_file(path)
+    note(f"Fingerprint {held.fingerprint}")
+    typer.echo(held.certificate, nl=False)
