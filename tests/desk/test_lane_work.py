@@ -26,9 +26,10 @@ from serantau.config import (
     StoreSection,
 )
 from serantau.desk.lane import Lane, Told
-from serantau.desk.lane_kernel import Kernel, Outcome, Seen, keeps
+from serantau.desk.lane_kernel import Kernel, Outcome, keeps
 from serantau.desk.lane_work import LaneWork, Worker
 from serantau.errors import ConfigError, StoreError
+from serantau.lane.formats.rows import Limits
 from serantau.lane.upkeep import Keep
 from serantau.node import Node
 from serantau.records.assets import Assets
@@ -407,24 +408,17 @@ def test_an_archive_that_fails_lets_the_batch_wait(
     assert th.batch(number).state is State.DONE
 
 
-def test_findings_are_told_once_over_all_pieces_of_a_batch() -> None:
-    seen = Seen()
-    chance = random.Random(7)
-    told: Counter[tuple[str, int]] = Counter()
-    day = pl.datetime(2026, 3, 1, time_zone="UTC")
-    for size in (1000, 10, 10, 10, 500, 3, 0, 2000):
-        made = pl.DataFrame(
-            {
-                "fingerprint": [str(chance.randrange(1500)) for _ in range(size)],
-                "tlp": [chance.randrange(2) for _ in range(size)],
-            },
-            schema={"fingerprint": pl.String, "tlp": pl.Int16},
-        ).unique()
-        told.update(
-            seen.new(made.with_columns(time=day)).select("fingerprint", "tlp").rows()
-        )
-    assert set(told.values()) == {1}
-    assert len(told) > 1500
+def test_a_finding_that_comes_again_in_a_later_piece_is_kept_once(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    th = desk()
+    kernel = th.worker.kernel
+    monkeypatch.setattr(kernel, "_limits", Limits(block_bytes=2000, block_rows=50))
+    text = many(300, 1)
+    th.add(text + "".join(text.splitlines(keepends=True)[1:200]))
+    (outcome,) = th.work()
+    assert (outcome.rows, outcome.repeated) == (300, 199)
+    assert th.events().height == 300
 
 
 def test_how_long_rows_are_kept_is_said_by_feed_level_or_for_all() -> None:

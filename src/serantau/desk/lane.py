@@ -20,6 +20,9 @@ from serantau.records.batches import Arrival, Batch, Batches, State, Totals
 from serantau.records.feeds import Feeds, Look
 from serantau.rules.marking import Tlp
 
+TOGETHER_BYTES: Final = 8_000_000
+"""Batches that are worked on together have at most so much, all of them together."""
+
 _HOUR: Final = 3_600_000_000
 _MINUTE: Final = 60_000_000
 _DAY: Final = 24 * _HOUR

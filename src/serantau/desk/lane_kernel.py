@@ -5,7 +5,7 @@ This is the part of the lane that holds frames, and is imported when there is wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 import structlog
 
-from serantau.desk.lane import Lane
+from serantau.desk.lane import TOGETHER_BYTES, Lane
 from serantau.desk.lane_reference import Referring
 from serantau.errors import BadInput, ConfigError, TheirError
 from serantau.lane.archive import Archive, Writing, Written
@@ -24,6 +24,7 @@ from serantau.lane.formats.registry import Formats
 from serantau.lane.formats.rows import Limits
 from serantau.lane.frame import REJECTS, conform
 from serantau.lane.kernel import run
+from serantau.lane.once import Once
 from serantau.lane.origin import Origin
 from serantau.lane.upkeep import Keep
 from serantau.records.batches import Batch
@@ -114,7 +115,7 @@ class Kernel:
         ended: list[Outcome] = []
         ready: list[tuple[Outcome, Written]] = []
         # What is committed together is not in the archive yet when the next one looks.
-        beside: dict[str, list[Seen]] = {}
+        beside: dict[str, list[pl.DataFrame]] = {}
         for batch in batches:
             seen = Seen(beside.get(batch.feed, ()))
             outcome, written = self._try(batch, version, formats, going, seen)
@@ -122,7 +123,7 @@ class Kernel:
                 ended.append(outcome)
             else:
                 ready.append((outcome, written))
-                beside.setdefault(batch.feed, []).append(seen)
+                beside.setdefault(batch.feed, []).extend(seen.told)
         if not ready:
             return ended
         try:
@@ -192,8 +193,9 @@ class Kernel:
                 if not going():
                     raise Stopped
                 done = run(piece.frame, reference)
-                events = seen.new(done.events)
-                events = self._not_held(events, batch)
+                events = self._not_held(seen.new(done.events), batch)
+                if batch.size <= TOGETHER_BYTES:
+                    seen.told.append(findings(events))
                 rejects = pl.concat(
                     [conform(one, REJECTS) for one in (piece.rejects, done.rejects)]
                 )
@@ -288,41 +290,38 @@ class Kernel:
 
 
 class Seen:
-    """Findings of the pieces so far, so that a batch tells each of them once.
+    """Findings of a batch, so that each of them is told once.
 
-    They are kept as sorted runs of hashes that are merged as they grow: a search costs
-    little however many there are, and each takes eight bytes.
+    beside: those of batches that are committed with it, and are in no archive yet.
     """
 
-    def __init__(self, beside: Iterable[Seen] = ()) -> None:
-        """Begin with none; what those `beside` know counts as well."""
-        self._runs: list[pl.Series] = []
-        self._beside = tuple(beside)
+    def __init__(self, beside: Sequence[pl.DataFrame] = ()) -> None:
+        """Begin with none; what those `beside` tell counts as well."""
+        self._once = Once()
+        self._beside = beside
+        self.told: list[pl.DataFrame] = []
 
     def new(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Give those events that no piece before had, and remember them."""
+        """Give those events that were not there before, and remember them."""
         if not events.height:
             return events
-        keys = events.select(
-            pl.struct("fingerprint", pl.col("time").dt.date(), "tlp").hash()
-        ).to_series()
-        known = self._knows(keys)
-        for other in self._beside:
-            known |= other._knows(keys)
-        fresh = keys.filter(~known).sort()
-        while self._runs and len(self._runs[-1]) <= len(fresh):
-            fresh = pl.concat([self._runs.pop(), fresh]).sort()
-        if len(fresh):
-            self._runs.append(fresh)
-        return events.filter(~known) if known.any() else events
+        fresh = self._once.fresh(events)
+        events = events if fresh.all() else events.filter(fresh)
+        for known in self._beside:
+            at = findings(events).join(
+                known.with_columns(known=pl.lit(value=True)),
+                on=known.columns,
+                how="left",
+                nulls_equal=True,
+                maintain_order="left",
+            )
+            events = events.filter(at["known"].is_null())
+        return events
 
-    def _knows(self, keys: pl.Series) -> pl.Series:
-        known = pl.Series([False]).new_from_index(0, len(keys))
-        for one in self._runs:
-            at = one.search_sorted(keys)
-            inside = pl.select(pl.min_horizontal(at, len(one) - 1)).to_series()
-            known |= one.gather(inside) == keys
-        return known
+
+def findings(events: pl.DataFrame) -> pl.DataFrame:
+    """Give what tells one event from another: finding, level and day."""
+    return events.select("fingerprint", "tlp", day=pl.col("time").dt.date())
 
 
 def keeps(days: Mapping[str, int]) -> list[Keep]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from serantau.desk.lane import Lane
+from serantau.desk.lane import TOGETHER_BYTES, Lane
 from serantau.desk.lane_ways import Ways
 from serantau.errors import SerantauError
 from serantau.node import Node
@@ -32,7 +32,6 @@ _HOUSE_SECONDS: Final = 600.0
 _DAY_SECONDS: Final = 86_400.0
 # Small batches are made visible together: a commit costs as much as thousands of rows.
 _TOGETHER: Final = 64
-_TOGETHER_BYTES: Final = 8_000_000
 _SECOND: Final = 1_000_000
 
 _log = structlog.get_logger(__name__)
@@ -82,7 +81,7 @@ class Worker:
                 self.name,
                 self._seconds,
                 limit=_TOGETHER,
-                size=_TOGETHER_BYTES,
+                size=TOGETHER_BYTES,
             )
 
     @contextmanager
