@@ -499,10 +499,15 @@ def test_a_percent_sign_in_a_statement_is_one(store: Store) -> None:
 
 
 def test_what_a_statement_says_wrong_is_told_as_the_stores(store: Store) -> None:
-    with pytest.raises(StoreError), store.db.read() as tx:
-        if not store.db.lite:
-            tx.run("SET LOCAL statement_timeout = 1")
-        tx.run("SELECT nothing" if store.db.lite else "SELECT pg_sleep(9)")
+    wrong = "SELECT nothing" if store.db.lite else "SET LOCAL statement_timeout = 1"
+
+    def ask() -> None:
+        with store.db.read() as tx:
+            tx.run(wrong)
+            tx.run("SELECT pg_sleep(9)")
+
+    with pytest.raises(StoreError):
+        ask()
 
 
 def test_a_question_is_asked_once_where_nothing_changes(store: Store) -> None:
