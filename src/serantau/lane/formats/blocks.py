@@ -66,8 +66,8 @@ class Lines:
         """Take all that is left, in blocks that end where a line ends."""
         size = self._block_size()
         while True:
-            parts, held = [self._buffer], len(self._buffer)
-            self._buffer = b""
+            parts: list[bytes] = []
+            held = 0
             while held < size and (data := self._read(size - held)):
                 parts.append(data)
                 held += len(data)
@@ -81,10 +81,9 @@ class Lines:
                 yield Block(b"", long=data[cut : cut + _SHOWN].decode(errors="replace"))
                 self._skip_line()
                 continue
-            if not self._buffer:
-                self._buffer = self._read(_TAIL)
-            yield Block(data, last=not self._buffer)
-            if not self._buffer:
+            last = not self.peek(1)
+            yield Block(data, last)
+            if last:
                 return
 
     def _block_size(self) -> int:
@@ -92,16 +91,19 @@ class Lines:
         head = self.peek()
         rows = max(head.count(b"\n"), 1)
         wanted = len(head) // rows * self._limits.block_rows
-        return max(min(wanted, self._limits.block_bytes), CHUNK)
+        most = self._limits.block_bytes
+        return max(min(wanted, most), min(CHUNK, most))
 
     def _to_line_end(self, parts: list[bytes], held: int, size: int) -> bool:
         """Read on to where a line ends; not when that is too far."""
         most = size + self._limits.line_bytes
+        if parts and parts[-1].endswith(b"\n"):
+            return True
         while data := self._read(_TAIL):
             at = data.find(b"\n")
             if at >= 0:
                 parts.append(data[: at + 1])
-                self._buffer = data[at + 1 :]
+                self._buffer = data[at + 1 :] + self._buffer
                 return True
             parts.append(data)
             held += len(data)
@@ -113,13 +115,16 @@ class Lines:
         while data := self._read(CHUNK):
             at = data.find(b"\n")
             if at >= 0:
-                self._buffer = data[at + 1 :]
+                self._buffer = data[at + 1 :] + self._buffer
                 return
 
     def _read(self, size: int) -> bytes:
+        if self._buffer:
+            data, self._buffer = self._buffer[:size], self._buffer[size:]
+            return data
         return self._stream.read(size)
 
     def _more(self) -> bool:
-        data = self._read(CHUNK)
+        data = self._stream.read(CHUNK)
         self._buffer += data
         return bool(data)

@@ -115,10 +115,7 @@ def members(source: Source, name: str, limits: Limits) -> Iterator[Member]:
         if magic.startswith(_GZIP):
             stream = _Unpacked(gzip.GzipFile(fileobj=file), "gz", budget)
         elif magic.startswith(_ZSTD):
-            reader = zstandard.ZstdDecompressor().stream_reader(
-                file, read_across_frames=True
-            )
-            stream = _Unpacked(reader, "zst", budget)
+            stream = _Unpacked(_Zstandard(file), "zst", budget)
         yield Member(plain_name(name), _text(stream, within=stream is not file))
 
 
@@ -167,6 +164,44 @@ class _Budget:
             raise TooLarge(f"unpacks to more than {limits.ratio} times its size")
 
 
+class _Zstandard:
+    """A zst file being unpacked, frame after frame; one that is cut off is a fault.
+
+    The library's own reader takes the end of the file for the end of a frame. Little
+    is fed at once, as 1 kB may unpack to 32 MB.
+    """
+
+    _FED: Final = 1 << 10
+    _WINDOW: Final = 1 << 27
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._fed = b""
+        self._out = b""
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    def read(self, size: int, /) -> bytes:
+        parts, held = [self._out], len(self._out)
+        while held < size:
+            self._fed = self._fed or self._file.read(self._FED)
+            if not self._fed:
+                if self._frame is not None:
+                    raise EOFError("the last frame has no end")
+                break
+            if self._frame is None:
+                opener = zstandard.ZstdDecompressor(max_window_size=self._WINDOW)
+                self._frame = opener.decompressobj()
+            data = self._frame.decompress(self._fed)
+            self._fed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame = None
+            parts.append(data)
+            held += len(data)
+        whole = b"".join(parts)
+        self._out = whole[size:]
+        return whole[:size]
+
+
 class _Unpacked:
     """A stream being unpacked: counts what comes out, and says what is wrong."""
 
@@ -200,7 +235,7 @@ def _text(stream: Readable, *, within: bool) -> Readable:
             raise BadInput(f"{kind} is not read here", mend="Unpack it first.")
     if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
         raise BadInput("tar is not read here", mend="Unpack it first.")
-    if _HTML.match(head[:4096]):
+    if _HTML.match(head[:4096].removeprefix(codecs.BOM_UTF8)):
         raise BadInput("it is a web page and no report")
     joined = _Joined(head, stream)
     for mark, encoding in _WIDE:
@@ -301,7 +336,7 @@ def _zip_opening(name: str, head: bytes) -> tuple[str, str]:
             data = b""
     except zlib.error:
         data = b""
-    return plain_name(inner) or name, _decoded(data)
+    return (plain_name(inner) if inner.isprintable() else "") or name, _decoded(data)
 
 
 def _decoded(head: bytes) -> str:

@@ -26,6 +26,8 @@ _COMMENTS: Final = 10_000
 _COLUMNS: Final = 5_000
 # Stands in no text file, so that nothing is ever cut at it: one line is one value.
 _NOWHERE: Final = "\x1f"
+# Polars unpacks what begins like this, by itself and without a limit.
+_PACKED: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"x\x01", b"x^", b"x\x9c", b"x\xda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def read_head(lines: Lines, form: Format) -> Head:
             names = _header(comments[-1] if comments else "", form)
         else:
             text = _decode(lines.line(), form)
+            if not text.endswith("\n") and lines.peek(1):
+                raise BadInput(f"its first line has more than {len(text)} letters")
             taken += 1
             while text.count(form.quote or "\0") % 2 and lines.peek(1):
                 text += _decode(lines.line(), form)
@@ -166,6 +170,8 @@ class Cutter:
     def _is_odd(self, data: bytes) -> bool:
         """Say whether there is something that Polars reads otherwise than is meant."""
         form = self.form
+        if data.startswith(_PACKED):
+            return True
         mark = form.comment.encode()
         if mark and (data.lstrip().startswith(mark) or b"\n" + mark in data):
             return True

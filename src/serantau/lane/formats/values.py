@@ -131,8 +131,9 @@ def _day(texts: pl.Series, form: str, zone: str) -> pl.Series:
 
 
 def _settle(read: pl.Series, zone: str) -> pl.Series:
+    # A year of two digits is read by %Y too, as one of antiquity.
+    read = read.set(read.dt.year() < 1000, None)
     if read.dtype == pl.Datetime("us"):
-        # strict: a year beyond what Python's dates know is no time to go on with.
         read = read.dt.replace_time_zone(
             zone, ambiguous="earliest", non_existent="null"
         )
