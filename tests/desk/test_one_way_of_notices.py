@@ -1,0 +1,56 @@
+"""Only the courier sends anything to owners, and only after desk/share let it go."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import serantau
+
+SOURCE = Path(serantau.__file__).parent
+SENDERS = {"serantau.wire.mail", "serantau.wire.webhook"}
+# Who imports what hands letters over, and why.
+KNOWN = {
+    "desk/courier.py": "after desk/share let the rows go",
+    "wire/webhook.py": "how handing over ended",
+}
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = path.relative_to(SOURCE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                yield name, node.module
+            elif isinstance(node, ast.Import):
+                yield from ((name, each.name) for each in node.names)
+
+
+def test_only_the_courier_hands_letters_and_posts_over() -> None:
+    assert {name for name, module in imports() if module in SENDERS} == set(KNOWN)
+
+
+def test_only_the_mail_of_the_wire_speaks_smtp() -> None:
+    assert {name for name, module in imports() if module == "smtplib"} == {
+        "wire/mail.py"
+    }
+
+
+def test_the_courier_asks_desk_share_before_it_hands_anything_over() -> None:
+    tree = ast.parse((SOURCE / "desk/courier.py").read_text(encoding="utf-8"))
+    (one,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "_one"
+    )
+    calls = {
+        node.func.attr: node.lineno
+        for node in ast.walk(one)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert calls["_judge"] < calls["_written"] < calls["_release"] < calls["_hand"]
+    callers = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "_hand"
+    ]
+    assert callers == [calls["_hand"]]
