@@ -67,6 +67,8 @@ def test_what_is_written_is_not_there_before_the_commit(archive: Archive) -> Non
     assert stored(archive).height == refused(archive).height == 0
     assert not archive.has(batch_of("one"))
     assert archive.commit(waiting) == {batch_of("one")}
+    # Whoever did not hear of it commits the very same files again.
+    assert Archive(archive.root).commit(waiting) == frozenset()
     assert stored(archive).height == len(ROWS)
     assert refused(archive)["value"].to_list() == ["1.2.3"]
     assert archive.has(batch_of("one"))
@@ -79,6 +81,8 @@ def test_the_same_batch_counts_once_however_often_it_is_committed(
     again = written(archive, "one", ROWS, {"value": "1.2.3"})
     assert archive.commit(again) == frozenset()
     assert Archive(archive.root).commit(again) == frozenset()
+    # What came too late is not on disk either.
+    assert len(list(Path(archive.root).rglob("loose-*"))) == 2
     assert stored(archive).height == len(ROWS)
     assert refused(archive).height == 1
 
@@ -287,15 +291,20 @@ def test_large_batches_are_several_files_of_bounded_size(
     assert stored(archive).height == 40
 
 
-def test_what_failed_on_the_way_is_not_committed(archive: Archive) -> None:
+def test_what_failed_on_the_way_is_taken_back(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serantau.lane.archive.FILE_ROWS", len(ROWS))
+
     class Broken(Exception):
         pass
 
     writing = archive.writing(batch_of("one"))
     with suppress(Broken), writing:
+        writing.add(events(ROWS), rejects({"value": "x"}))
         writing.add(events(ROWS))
         raise Broken
-    assert writing.written.events == ()
+    assert list(Path(archive.root).rglob("loose-*")) == []
 
 
 def test_a_file_that_waited_too_long_is_not_committed(archive: Archive) -> None:

@@ -98,8 +98,9 @@ class Size:
 class Writing:
     """Rows of some batches on their way to files; at most one file is held in memory.
 
-    As a context manager it writes what is left at its end. `written` is then what to
-    commit. What is never committed is cleared away a day later.
+    As a context manager it writes what is left at its end, or takes back what it wrote
+    when something fails. `written` is what to commit. What is never committed is
+    cleared away a day later.
     """
 
     def __init__(
@@ -157,7 +158,10 @@ class Writing:
     ) -> None:
         if kind is None:
             self._flush()
+            return
         self._waiting = []
+        self._archive.events.discard(self._events)
+        self._archive.rejects.discard(self._rejects)
 
 
 class Archive:
@@ -260,8 +264,6 @@ class Archive:
             with table.newest() as state:
                 held = {one: state.transaction_version(one) or 0 for one in wanted}
                 new = {one: at for one, at in wanted.items() if held[one] < at}
-                if not new:
-                    return frozenset()
                 files = _only(table, added, frozenset(new))
                 again = [one for one in new if held[one]]
                 removed: list[tuple[str, str, int]] = []
@@ -270,11 +272,16 @@ class Archive:
                     candidates = table.files(state).filter(gone.file)
                     fresh, removed, _ = without(table, candidates, gone.row)
                     files += fresh
-                marks = new | marks_of(removed)
                 try:
-                    table.commit(state, files, removed, marks=marks)
+                    if new:
+                        marks = new | marks_of(removed)
+                        table.commit(state, files, removed, marks=marks)
                 except Raced:
+                    table.discard(set(files) - set(added))
                     continue
+                # What a rival was quicker with; but this may also be a second commit of
+                # the very same files, after a first one whose end nobody heard of.
+                table.discard(set(added) - set(files))
                 return frozenset(new)
         raise too_busy(table)
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -61,6 +60,8 @@ _QUIET: Final = PostCommitHookProperties(
 _CHECKPOINT_EVERY: Final = 40
 # Longer texts than this say nothing about where something is.
 _LONGEST: Final = 64
+# Sorted columns pack better at zstd's first level than at its third, and faster.
+_ZSTD: Final = 1
 _REWRITING: Final = "rewriting "
 
 TRIES: Final = 50
@@ -257,14 +258,36 @@ class Table:
 
     def _write_there(self, frame: pl.DataFrame, path: str) -> int:
         """Put a file into the object store, where it appears whole or not at all."""
-        packed = BytesIO()
-        _pack(frame, packed)
-        stream = DeltaFileSystemHandler(self.root, self.storage).open_output_stream(
-            path
+        # Polars sends it without keeping other threads waiting; Delta's own writer of
+        # files would hold the interpreter's lock for as long as the store takes.
+        frame.write_parquet(
+            f"{self.root}/{path}",
+            compression_level=_ZSTD,
+            row_group_size=ROW_GROUP,
+            statistics=True,
+            storage_options=self.storage or None,
         )
-        stream.write(packed.getvalue())
-        stream.close()  # type: ignore[attr-defined]
-        return packed.tell()
+        # A reader begins at a file's end, so a commit must tell where that is.
+        files = DeltaFileSystemHandler(self.root, self.storage)
+        return files.open_input_file(path).size()
+
+    def discard(self, added: Collection[Added]) -> None:
+        """Delete files that were written and that no commit will ever name.
+
+        Those that the newest state names stay.
+        """
+        if not added:
+            return
+        with told(self.root):
+            named = set(self.listed()["path"])
+            for one in added:
+                if one.path in named:
+                    continue
+                if self._local is not None:
+                    (self._local / one.path).unlink(missing_ok=True)
+                else:
+                    files = DeltaFileSystemHandler(self.root, self.storage)
+                    files.delete_file(one.path)
 
     def files(self, table: DeltaTable) -> pl.DataFrame:
         """List the visible files of a state.
@@ -493,9 +516,8 @@ def too_busy(table: Table) -> StoreError:
 
 
 def _pack(frame: pl.DataFrame, stream: IO[bytes]) -> None:
-    # Sorted columns pack better at zstd's first level than at its third, and faster.
     frame.write_parquet(
-        stream, compression_level=1, row_group_size=ROW_GROUP, statistics=True
+        stream, compression_level=_ZSTD, row_group_size=ROW_GROUP, statistics=True
     )
 
 

@@ -89,9 +89,7 @@ class Erased:
     batches: tuple[str, ...]
 
 
-def fold(
-    table: Table, now: int, *, all_days: bool = False
-) -> Iterator[Folded]:
+def fold(table: Table, now: int, *, all_days: bool = False) -> Iterator[Folded]:
     """Make few large files of many small ones, sorted; yields each day when it is done.
 
     The files of one folding do not overlap in the table's order. At
@@ -124,6 +122,7 @@ def fold(
             _swap(table, state, added, chosen)
         except Raced:
             # Somebody else rewrote the day. What is left to do is done the next time.
+            table.discard(added)
             continue
         yield Folded(day, chosen.height, len(added), rows)
 
@@ -294,6 +293,7 @@ def _take_out(table: Table, gone: Condition) -> int:
             try:
                 table.commit(state, added, removed, marks=marks_of(removed))
             except Raced:
+                table.discard(added)
                 continue
             total += rows
             break
