@@ -294,6 +294,13 @@ class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recognise: _Recognise = _Recognise()
 
 
+# A node writes its own levels as numbers.
+_LEVELS: Final = {str(level): str(level) for level in range(5)}
+_OWN: Final[dict[str, str | _Role]] = {name: name for name in COLUMNS} | {
+    name: _Role(to=name, words=_LEVELS) for name in ("severity", "tlp")
+}
+
+
 def read_form(text: str, name: str, where: str) -> Format:
     """Read a format from its TOML text.
 
@@ -334,7 +341,7 @@ class _Reading:
         if form.cut == "lines" and len(form.header) > 1:
             raise self._wrong("header", form.header, "one name, as a line is one value")
         only = form.only
-        own = {name: name for name in COLUMNS} if form.own_names else {}
+        own = dict(_OWN) if form.own_names else {}
         return Format(
             name=self._name,
             title=form.title or self._name,

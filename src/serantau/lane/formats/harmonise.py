@@ -111,7 +111,12 @@ def harmonise(rows: Rows, fit: Fit, origin: Origin, stamp: int | None = None) ->
             _fill(work, name, role, texts)
     _check_time(work, fit, origin)
     unread = [name for name in rows.frame.columns if name not in fit.roles]
+    inner = rows.frame["extra"] if "extra" in unread else None
+    if inner is not None:
+        unread.remove("extra")
     extra = _extra(rows.frame.select(unread), work.extra, rows.rest)
+    if inner is not None:
+        extra = _joined(extra, inner)
     frame = _events(work.held, extra, rows, fit, origin, stamp)
     rejects = list(rows.faults)
     if work.refused:
@@ -214,6 +219,28 @@ def _extra(
             pl.concat_str(pl.lit("{"), pl.col("all"), pl.lit("}"))
         )
     ).to_series()
+
+
+def _joined(outer: pl.Series | None, inner: pl.Series) -> pl.Series:
+    """Join what is left with a column called `extra`, which may be an object itself.
+
+    Its members come from whoever read the report first, so they win.
+    """
+    found: list[str | None] = []
+    for text, kept in zip(
+        [None] * len(inner) if outer is None else outer, inner, strict=True
+    ):
+        if not kept:
+            found.append(text)
+            continue
+        whole = orjson.loads(text) if text else {}
+        try:
+            said = orjson.loads(kept)
+        except orjson.JSONDecodeError:
+            said = kept
+        whole |= said if isinstance(said, dict) else {"extra": said}
+        found.append(orjson.dumps(whole).decode())
+    return pl.Series(found, dtype=pl.String)
 
 
 def _members(names: list[str]) -> pl.Expr:
