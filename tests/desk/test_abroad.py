@@ -13,9 +13,15 @@ import polars as pl
 import pytest
 
 from serantau.desk.abroad import MEDIA_TYPE, ROWS, Abroad
-from serantau.desk.lane import Lane
+from serantau.desk.lane import Lane, Told
+from serantau.desk.lane_kernel import Kernel
+from serantau.desk.lane_work import Worker
 from serantau.lane.frame import EVENTS, conform
+from serantau.node import Node
+from serantau.records.assets import Assets
 from serantau.records.registry import Caller
+from serantau.rules.asset import Asset
+from serantau.rules.asset import Kind as AssetKind
 from serantau.rules.event import ABROAD, NAMES
 from serantau.rules.marking import Tlp
 from serantau.testing import Region
@@ -83,6 +89,46 @@ def test_rows_of_a_member_arrive_at_its_node_and_become_a_batch(region: Region) 
     assert batch.feed == "node.th"
     assert sum(report.events for report in region["id"].sync()) == 0
     assert [one.member for one in abroad.waiting()] == ["vn"]
+
+
+def worked(node: Node) -> pl.DataFrame:
+    """Work on all that waits at a node, and give its events."""
+    lane = Lane(node)
+    worker = Worker(lane)
+    while worker.once():
+        pass
+    table = Kernel(lane).archive.events
+    found: pl.DataFrame = table.scan(table.listed()["path"].to_list()).collect()
+    return found
+
+
+def test_a_report_at_one_node_ends_in_the_archive_of_the_member_it_is_about(
+    tmp_path: Path,
+) -> None:
+    told_of = {"time": "2026-01-01T01:00:00Z", "type": "brute-force", "tlp": 1}
+    theirs = {"source_address": "203.0.113.7", "destination_port": 22, "note": "ห"}
+    lines = [{**told_of, **theirs}, {**told_of, "source_address": "198.51.100.7"}]
+    text = "\n".join(map(json.dumps, lines)).encode()
+    with Region(tmp_path, ["th", "id"], realm="exercise:reef") as region:
+        region.mesh()
+        th, indonesia = region["th"].node, region["id"].node
+        with th.db.write() as tx:
+            Assets().add(tx, Asset("id", "id", AssetKind.PREFIX, "203.0.113.0/24"))
+        told = Told("drone", format="serantau-json", name="a.jsonl")
+        Lane(th).add(io.BytesIO(text), told)
+        here = worked(th)
+        assert sorted(here["member"].to_list(), key=str) == [None, "id"]
+        assert sum(one.events for one in region["id"].sync()) == 1
+        there = worked(indonesia)
+        (row,) = there.iter_rows(named=True)
+        assert (row["feed"], row["source_address"]) == ("node.th", "203.0.113.7")
+        assert (row["type"], row["tlp"], row["destination_port"]) == (
+            "brute-force",
+            int(Tlp.GREEN),
+            22,
+        )
+        assert json.loads(row["extra"]) == {"note": "ห", "type": "brute-force"}
+        assert row["party"] is None
 
 
 @pytest.mark.parametrize("level", [*Tlp, None])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 WAY: Final = "events"
-FORMAT: Final = "serantau"
+FORMAT: Final = "serantau-arrow"
 MEDIA_TYPE: Final = "application/vnd.apache.arrow.stream"
 ROWS: Final = 20_000
 """Rows of one parcel at most: about a megabyte, so that a small line carries it."""

@@ -5,7 +5,7 @@ This is the part of the lane that holds frames, and is imported when there is wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 import polars as pl
 import structlog
 
+from serantau.desk.abroad import Abroad
 from serantau.desk.lane import TOGETHER_BYTES, Lane
 from serantau.desk.lane_reference import Referring
 from serantau.errors import BadInput, ConfigError, TheirError
@@ -53,8 +54,9 @@ class Odd(Exception):
 class Outcome:
     """What became of a batch.
 
-    fault: why it failed, or is tried again. odd: why it is held. again: the fault may
-    pass, or there was none and the work only stopped.
+    abroad: whether other members may answer for some of its rows. fault: why it failed,
+    or is tried again. odd: why it is held. again: the fault may pass, or there was none
+    and the work only stopped.
     """
 
     batch: Batch
@@ -62,6 +64,7 @@ class Outcome:
     rows: int = 0
     repeated: int = 0
     rejects: int = 0
+    abroad: bool = False
     fault: str = ""
     odd: str = ""
     again: bool = False
@@ -80,6 +83,7 @@ class Kernel:
         self.lane = lane
         node = lane.node
         self.archive = Archive(node.config.archive, node.config.lane.storage)
+        self._abroad = Abroad(node)
         self._referring = Referring(node)
         self._limits = Limits(file_bytes=node.config.limits.file_bytes)
 
@@ -134,7 +138,29 @@ class Kernel:
             return ended + [
                 Outcome(one.batch, fault=_said(fault), again=True) for one, _ in ready
             ]
-        return ended + [one for one, _ in ready]
+        return ended + [self._sent(one) for one, _ in ready]
+
+    def _sent(self, outcome: Outcome) -> Outcome:
+        """Queue the rows of other members, which are visible here by now, once."""
+        batch = outcome.batch
+        if not outcome.abroad:
+            return outcome
+        try:
+            # A batch that is read anew has rows that were not there before.
+            self._abroad.queue(f"{batch.digest}.{batch.round}", self._kept(batch))
+        except Exception as fault:
+            _log.exception("abroad_failed", batch=batch.number, feed=batch.feed)
+            return Outcome(batch, fault=_said(fault), again=True)
+        return outcome
+
+    def _kept(self, batch: Batch) -> Iterator[pl.DataFrame]:
+        """Read a batch's rows of other members back, a file at a time."""
+        table = self.archive.events
+        condition = equals("batch", [batch.digest], measured=True)
+        own = self.lane.node.config.node.member
+        others = condition.row & (pl.col("member") != own)
+        for path in table.listed().filter(condition.file)["path"].sort():
+            yield conform(table.scan([path]).filter(others).collect())
 
     def _try(
         self,
@@ -147,7 +173,7 @@ class Kernel:
         """Work on one batch up to its commit; whatever goes wrong is its outcome."""
         try:
             if self.archive.has(batch.digest, version):
-                return self._counted(batch), None
+                return self._sent(self._counted(batch)), None
             form = self._form(batch, formats)
             with self.archive.writing(batch.digest, version=version) as writing:
                 outcome = self._write(batch, form, writing, going, seen)
@@ -188,6 +214,7 @@ class Kernel:
         outcome = Outcome(batch, form.name)
         most = self._most(batch)
         reference = self._referring.reference()
+        own = self.lane.node.config.node.member
         with self.lane.open(batch) as stream:
             for piece in read(stream, form, self._origin(batch), limits=self._limits):
                 if not going():
@@ -206,6 +233,7 @@ class Kernel:
                     rows=outcome.rows + events.height,
                     repeated=outcome.repeated + gone,
                     rejects=outcome.rejects + rejects.height,
+                    abroad=outcome.abroad or bool((events["member"] != own).any()),
                 )
                 if most and outcome.read > most:
                     raise Odd(
@@ -271,7 +299,9 @@ class Kernel:
             files = table.listed().filter(condition.file)["path"].to_list()
             rows = table.scan(files).filter(condition.row).select(pl.len()).collect()
             counts.append(int(rows.item()))
-        return Outcome(batch, batch.format, rows=counts[0], rejects=counts[1])
+        return Outcome(
+            batch, batch.format, rows=counts[0], rejects=counts[1], abroad=True
+        )
 
     def keep(self, now: int, *, expire: bool) -> None:
         """Fold small files; once a day take out what was kept for long enough."""

@@ -115,6 +115,14 @@ ABROAD: Final = tuple(
         "lookup",
         "marks",
         "indicators",
+        # Worked out anew by whoever reads it.
+        "class",
+        "source_hi",
+        "source_lo",
+        "source_network",
+        "destination_hi",
+        "destination_lo",
+        "destination_network",
     }
 )
 """The columns that go to the node of the member who must act; nothing else does."""
