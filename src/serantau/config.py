@@ -142,7 +142,9 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     that says nothing keeps a batch. originals_days: how long bytes are kept after the
     work on them. lag_minutes: a batch that waits longer than this is told as an alarm.
     keep_days: how long events are kept, by feed, by TLP label, or for all by `*`; the
-    first of these three that fits holds, and events that none fits stay.
+    first of these three that fits holds, and events that none fits stay. country, asn:
+    files or addresses of the ranges that `serantau lane update` loads. shadowserver:
+    the same of Shadowserver's schema of reports.
     """
 
     folder: str = ""
@@ -153,6 +155,9 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     originals_days: int = 90
     lag_minutes: int = 60
     keep_days: dict[str, int] = {}
+    country: list[str] = []
+    asn: list[str] = []
+    shadowserver: str = ""
 
 
 class FeedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -300,6 +300,47 @@ class Ways:
             looked.kept.append(self.lane.add(iter([file.content]), told))
 
 
+def fetch_once(
+    lane: Lane,
+    address: str,
+    told: Told,
+    progress: Callable[[int], object],
+    *,
+    transport: httpx2.BaseTransport | None = None,
+) -> Kept:
+    """Make a batch of what is at an address, once, as a person asked.
+
+    Raises:
+        BadInput: it is a web page, or nothing.
+        PeerError, TooLarge, BadRequest: it cannot be fetched.
+    """
+    limit = lane.node.config.limits.file_bytes
+    with (
+        Download(
+            address, clock=lane.node.clock, limit=limit, transport=transport
+        ) as download,
+        ExitStack() as stack,
+    ):
+        drafts = _Drafts(lane, stack)
+
+        def begin() -> Write:
+            write = drafts.begin()
+
+            def writing(piece: bytes) -> None:
+                write(piece)
+                progress(drafts.last.size)
+
+            return writing
+
+        answer = download.get(begin)
+        draft = drafts.last
+        if is_html(draft.head(_HEAD)) or answer.media == "text/html":
+            raise BadInput("There is a web page, not data.")
+        return lane.keep(
+            draft, replace(told, name=told.name or answer.name, source="url")
+        )
+
+
 class _Drafts:
     """Drafts of one fetching: a new one each time that the bytes begin anew."""
 

@@ -234,6 +234,14 @@ class Batches:
         """Say whether a batch with this digest is here."""
         return tx.value("SELECT 1 FROM batch WHERE digest = :d", d=digest) is not None
 
+    def numbers(self, tx: Tx, digests: Sequence[str]) -> dict[str, int]:
+        """Give the numbers of batches by their digests."""
+        rows = tx.rows(
+            f"SELECT digest, n FROM batch WHERE {tx.among('digest', 'digests')}",
+            digests=tx.array(sorted(set(digests))),
+        )
+        return {row.digest: row.n for row in rows}
+
     def recent(
         self,
         tx: Tx,

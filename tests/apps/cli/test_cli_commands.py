@@ -112,4 +112,10 @@ def test_every_command_is_documented_and_none_is_invented() -> None:
         noun = import_module(f"serantau.apps.cli.{module}")
         for each in noun.app.registered_commands:
             there.add(f"{name} {each.name or each.callback.__name__}")
+        for group in noun.app.registered_groups:
+            for each in group.typer_instance.registered_commands:
+                said = each.name or each.callback.__name__
+                there.add(f"{name} {group.name} {said}")
+        if noun.app.registered_callback.invoke_without_command is True:
+            there.add(name)
     assert written == there

@@ -32,6 +32,8 @@ COMMANDS = {
     "asset": ("asset", "What parties answer for: networks, domains, countries."),
     "contact": ("contact", "Where parties are reached; nothing is sent elsewhere."),
     "notice": ("notice", "Tell owners what was seen on their machines, once."),
+    "lane": ("lane", "Take events in from files and feeds, see how far they came."),
+    "events": ("events", "Ask the archive of events."),
     "circle": ("circle", "Groups of parties; who is in one is this node's secret."),
     "collection": ("collection", "The named parts of the store that callers see."),
     "quarantine": ("quarantine", "What was refused, with the reason."),

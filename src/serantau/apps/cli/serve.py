@@ -10,6 +10,7 @@ from serantau.apps.cli.door import config_of
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from serantau.node import Node
 
@@ -44,7 +45,26 @@ def serve(
 
 
 def _follow(node: Node, stop: threading.Event) -> None:
-    """Follow the peers until the node stops."""
-    from serantau.desk.federate import Federation
+    """Follow the peers and work on events until the node stops.
 
-    Federation(node).run(stop)
+    When one of the two fails, the other is stopped and the fault is told: a node that
+    does half of its work looks well and is not.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from serantau.desk.federate import Federation
+    from serantau.desk.lane_work import LaneWork
+
+    def until(run: Callable[[threading.Event], None]) -> None:
+        try:
+            run(stop)
+        finally:
+            stop.set()
+
+    with ThreadPoolExecutor(2, "serantau-work") as threads:
+        works = [
+            threads.submit(until, run)
+            for run in (Federation(node).run, LaneWork(node).run)
+        ]
+    for one in works:
+        one.result()
