@@ -308,6 +308,7 @@ class Kernel:
         self.archive.fold(now)
         if not expire:
             return
+        self._abroad.drop_fetched()
         rules = keeps(self.lane.node.config.lane.keep_days)
         if rules:
             levels = {

@@ -343,7 +343,14 @@ def _rejects(faults: Iterable[Fault], fit: Fit, origin: Origin) -> pl.DataFrame:
 
 
 def members_of(record: Mapping[str, Any]) -> str | None:
-    """Write what is left of a JSON record as members of an object, without braces."""
+    """Write what is left of a JSON record as members of an object, without braces.
+
+    An object called `extra` gives its members, as in `_joined`.
+    """
     if not record:
         return None
+    inner = record.get("extra")
+    if isinstance(inner, Mapping):
+        outer = {name: value for name, value in record.items() if name != "extra"}
+        record = {**outer, **inner}
     return orjson.dumps(record, option=orjson.OPT_NON_STR_KEYS)[1:-1].decode()
