@@ -349,8 +349,8 @@ def members_of(record: Mapping[str, Any]) -> str | None:
     """
     if not record:
         return None
-    inner = record.get("extra")
-    if isinstance(inner, Mapping):
+    inner = record.get("extra", "")
+    if inner is None or isinstance(inner, Mapping):
         outer = {name: value for name, value in record.items() if name != "extra"}
-        record = {**outer, **inner}
+        record = {**outer, **(inner or {})}
     return orjson.dumps(record, option=orjson.OPT_NON_STR_KEYS)[1:-1].decode()
