@@ -473,22 +473,18 @@ def _near(events: pl.DataFrame) -> list[Condition]:
     conditions: list[Condition] = []
     if known.height < places.height:
         conditions.append(equals("source_hi", [None], measured=True))
+    if known.height > FEW:
+        ends = known.sort("source_hi", "source_lo")
+        file = within_range("source", ends.row(0), ends.row(-1)).file
+    elif known.height:
+        each = [within_range("source", one, one) for one in known.iter_rows()]
+        file = any_of(each).file
     if known.height:
-        near = any_of(
-            [
-                within_range("source", place, place)
-                for place in known.head(FEW).iter_rows()
-            ]
-        )
-        if known.height > FEW:
-            ends = known.sort("source_hi", "source_lo")
-            near = within_range("source", ends.row(0), ends.row(-1))
-        else:
-            his, los = (known[name].unique().to_list() for name in known.columns)
-            # More than these addresses, but quick; the fingerprints decide.
-            row = pl.col("source_hi").is_in(his) & pl.col("source_lo").is_in(los)
-            near = Condition(row, near.file)
-        conditions.append(near)
+        # Quick, and more than these addresses only where halves of two meet; the
+        # fingerprints decide, and are read only of the rows that are left.
+        row = pl.col("source_lo").is_in(known["source_lo"].unique().implode())
+        row &= pl.col("source_hi").is_in(known["source_hi"].unique().implode())
+        conditions.append(Condition(row, file))
     return conditions
 
 
