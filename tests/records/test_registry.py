@@ -6,7 +6,7 @@ import pytest
 
 from serantau.errors import BadRequest, Conflict, NotFound
 from serantau.records.audiences import Audiences
-from serantau.records.registry import Access, Query, Registry
+from serantau.records.registry import Access, Query
 from serantau.rules.marking import Tlp, make_audience
 from serantau.rules.party import Kind, Party
 from serantau.rules.release import Policy
@@ -344,13 +344,3 @@ def test_a_new_word_or_a_first_entry_makes_views_be_looked_at_again(
         assert store.audiences.scope(tx, 9, 0) == number
         assert store.audiences.words(tx, ["malware"])
     assert epoch(store) == before + 2
-
-
-def test_what_is_remembered_can_be_dropped(store: Store) -> None:
-    store.admit(indicator("x", GREEN))
-    with store.db.write() as tx:
-        before = store.audiences.words(tx, ["indicator"])
-    store.audiences.forget()
-    with store.db.write() as tx:
-        assert Registry(store.audiences).parties(tx).keys() >= {"th", "vn"}
-        assert store.audiences.words(tx, ["indicator"]) == before

@@ -212,13 +212,8 @@ class Intake:
     def _admit_alone(
         self, versions: list[ObjectVersion], faults: list[Fault], **how: Any
     ) -> Report:
-        try:
-            with self._node.db.write() as tx:
-                return self.admit(tx, versions, faults, **how)[0]
-        except BaseException:
-            # What was remembered of a rolled-back transaction never came to be.
-            self._node.audiences.forget()
-            raise
+        with self._node.db.write() as tx:
+            return self.admit(tx, versions, faults, **how)[0]
 
     def post(
         self, caller: Caller, collection: Collection, body: bytes
@@ -265,32 +260,28 @@ class Intake:
         total: int,
     ) -> dict[str, Any]:
         status_id = str(uuid.uuid4())
-        try:
-            with self._node.db.write() as tx:
-                now = tx.clock.now()
-                report, admission = self.admit(
-                    tx,
-                    versions,
-                    faults,
-                    source=source,
-                    origin=origin,
-                    handling=self.handling(caller.party.name),
-                    boxes=(collection.number,),
-                )
-                status = _status(status_id, now, total, admission, report.faults)
-                tx.insert(
-                    tables.status,
-                    {
-                        "id": status_id,
-                        "party": caller.party_number,
-                        "at": now,
-                        "body": orjson.dumps(status),
-                    },
-                )
-                tx.run("DELETE FROM status WHERE at < :old", old=now - STATUS_KEPT)
-        except BaseException:
-            self._node.audiences.forget()
-            raise
+        with self._node.db.write() as tx:
+            now = tx.clock.now()
+            report, admission = self.admit(
+                tx,
+                versions,
+                faults,
+                source=source,
+                origin=origin,
+                handling=self.handling(caller.party.name),
+                boxes=(collection.number,),
+            )
+            status = _status(status_id, now, total, admission, report.faults)
+            tx.insert(
+                tables.status,
+                {
+                    "id": status_id,
+                    "party": caller.party_number,
+                    "at": now,
+                    "body": orjson.dumps(status),
+                },
+            )
+            tx.run("DELETE FROM status WHERE at < :old", old=now - STATUS_KEPT)
         return status
 
     def status(self, caller: Caller, status_id: str) -> bytes:

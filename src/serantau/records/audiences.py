@@ -50,12 +50,6 @@ class Audiences:
         self._joined: dict[tuple[int, int], int] = {}
         self._words: dict[str, int] = {}
 
-    def forget(self) -> None:
-        """Drop what is remembered of the store, as when its tables were made anew."""
-        self._sets.clear()
-        self._joined.clear()
-        self._words.clear()
-
     def keep_up(self, database: Database) -> list[tuple[int, Change]]:
         """Judge everything anew when the rules are not those of the last time.
 

@@ -180,22 +180,6 @@ class Tx:
             for row in rows:
                 copy.write_row(row)
 
-    def insert_new(
-        self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
-    ) -> None:
-        """Insert many rows of a table that is all key; those already there stay."""
-        if not rows:
-            return
-        names = ", ".join(columns)
-        if self.lite:
-            marks = ", ".join("?" * len(columns))
-            sql = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({marks})"
-            self.connection.exec_driver_sql(sql, list(rows))
-            return
-        fields = ", ".join(f"%s::{_postgres_type(table.c[name])}[]" for name in columns)
-        sql = f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({fields}) ON CONFLICT DO NOTHING"  # noqa: E501 - names are ours
-        self.connection.exec_driver_sql(sql, tuple(map(list, zip(*rows, strict=True))))
-
     def insert_texts(self, texts: Sequence[tuple[int, str]]) -> None:
         """Insert what text search looks through: (stamp, folded text)."""
         if self.lite and texts:
