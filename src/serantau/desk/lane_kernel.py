@@ -5,7 +5,7 @@ This is the part of the lane that holds frames, and is imported when there is wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
@@ -16,14 +16,14 @@ import structlog
 from serantau.desk.abroad import Abroad
 from serantau.desk.lane import TOGETHER_BYTES, Lane
 from serantau.desk.lane_reference import Referring
-from serantau.errors import BadInput, ConfigError, TheirError
+from serantau.errors import BadInput, ConfigError, StoreError, TheirError
 from serantau.lane.archive import Archive, Writing, Written
 from serantau.lane.condition import equals
 from serantau.lane.formats.form import Format
 from serantau.lane.formats.reading import read
 from serantau.lane.formats.registry import Formats
 from serantau.lane.formats.rows import Limits
-from serantau.lane.frame import REJECTS, conform
+from serantau.lane.frame import EVENTS, REJECTS, conform
 from serantau.lane.kernel import run
 from serantau.lane.once import Once
 from serantau.lane.origin import Origin
@@ -37,6 +37,9 @@ _HEAD: Final = 1 << 16
 _TIMES: Final = 10
 _FEW: Final = 1000
 _SOME: Final = 10
+# Up to this size batches are judged as one frame, when they unpack to few rows.
+_SMALL: Final = 1_000_000
+_SMALL_ROWS: Final = 50_000
 _DAY_US: Final = 86_400_000_000
 
 _log = structlog.get_logger(__name__)
@@ -73,6 +76,16 @@ class Outcome:
     def read(self) -> int:
         """Count the rows that were read."""
         return self.rows + self.repeated + self.rejects
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A small batch, read: its rows (EVENTS), and what could not be read (REJECTS)."""
+
+    batch: Batch
+    form: Format
+    frame: pl.DataFrame
+    rejects: pl.DataFrame
 
 
 class Kernel:
@@ -116,6 +129,125 @@ class Kernel:
         formats: Formats,
         going: Callable[[], bool],
     ) -> list[Outcome]:
+        small = [one for one in batches if version == 1 and one.size <= _SMALL]
+        together, apart = (
+            self._together(small, formats, going) if len(small) > 1 else ([], small)
+        )
+        large = [one for one in batches if one not in small]
+        return together + self._apart(apart + large, version, formats, going)
+
+    def _together(
+        self, batches: list[Batch], formats: Formats, going: Callable[[], bool]
+    ) -> tuple[list[Outcome], list[Batch]]:
+        """Judge small batches as one frame; gives those too that must be alone.
+
+        What judging costs beside the rows is paid once instead of for each of them.
+        """
+        ended: list[Outcome] = []
+        parts: list[_Part] = []
+        alone: list[Batch] = []
+        for batch in batches:
+            if not going():
+                ended.append(Outcome(batch, again=True))
+                continue
+            try:
+                part = self._whole(batch, formats)
+            except Exception:
+                # Whatever is wrong with it is found and told when it is alone.
+                part = None
+            if part is None:
+                alone.append(batch)
+            else:
+                parts.append(part)
+        if len(parts) < 2:
+            return ended, alone + [one.batch for one in parts]
+        try:
+            return ended + self._judge(parts), alone
+        except Odd:
+            return ended, alone + [one.batch for one in parts]
+        except Exception as fault:
+            _log.exception("batches_failed", batches=len(parts))
+            if isinstance(fault, StoreError):
+                said = _said(fault)
+                ended += [Outcome(one.batch, fault=said, again=True) for one in parts]
+                return ended, alone
+            return ended, alone + [one.batch for one in parts]
+
+    def _whole(self, batch: Batch, formats: Formats) -> _Part | None:
+        """Read a batch at once; None when it is in the archive, or is not small."""
+        if self._is_in(batch, 1):
+            return None
+        form = self._form(batch, formats)
+        frames, rejects, rows = [EVENTS.to_frame()], [REJECTS.to_frame()], 0
+        with self.lane.open(batch) as stream:
+            for piece in read(stream, form, self._origin(batch), limits=self._limits):
+                frames.append(piece.frame)
+                rejects.append(conform(piece.rejects, REJECTS))
+                rows += piece.frame.height + piece.rejects.height
+                if rows > _SMALL_ROWS:
+                    return None
+        frame = pl.concat(frames, how="diagonal")
+        return _Part(batch, form, frame, pl.concat(rejects))
+
+    def _judge(self, parts: list[_Part]) -> list[Outcome]:
+        """Judge, write and commit small batches.
+
+        Raises:
+            Odd: one of them is. A row that two of them have stays in the first, so that
+                none can be left out afterwards.
+        """
+        done = run(
+            pl.concat([part.frame for part in parts]), self._referring.reference()
+        )
+        events = pl.concat(
+            [done.events.clear()]
+            + [
+                self._not_held(some, str(feed))
+                for (feed,), some in done.events.partition_by(
+                    "feed", as_dict=True, maintain_order=True
+                ).items()
+            ]
+        )
+        rejects = pl.concat([part.rejects for part in parts])
+        rejects = pl.concat([rejects, conform(done.rejects, REJECTS)])
+        own = self.lane.node.config.node.member
+        others = events.filter(pl.col("member") != own)
+        rows, bad, unread, away = (
+            dict(some.group_by("batch").len().iter_rows())
+            for some in (events, rejects, done.rejects, others)
+        )
+        outcomes = []
+        for part in parts:
+            digest = part.batch.digest
+            kept = rows.get(digest, 0)
+            outcome = Outcome(
+                part.batch,
+                part.form.name,
+                rows=kept,
+                repeated=part.frame.height - unread.get(digest, 0) - kept,
+                rejects=bad.get(digest, 0),
+                abroad=digest in away,
+            )
+            self._check_size(outcome, self._most(part.batch))
+            self._check_not_empty(outcome)
+            outcomes.append(outcome)
+        with self.archive.writing(*(part.batch.digest for part in parts)) as writing:
+            writing.add(events, rejects)
+        self.archive.commit(writing.written)
+        theirs = others.partition_by("batch", as_dict=True, maintain_order=True)
+        return [
+            self._sent(one, [theirs[(one.batch.digest,)]] if one.abroad else [])
+            for one in outcomes
+        ]
+
+    def _apart(
+        self,
+        batches: list[Batch],
+        version: int,
+        formats: Formats,
+        going: Callable[[], bool],
+    ) -> list[Outcome]:
+        """Work on each batch by itself, and make them visible together."""
         ended: list[Outcome] = []
         ready: list[tuple[Outcome, Written]] = []
         # What is committed together is not in the archive yet when the next one looks.
@@ -140,14 +272,19 @@ class Kernel:
             ]
         return ended + [self._sent(one) for one, _ in ready]
 
-    def _sent(self, outcome: Outcome) -> Outcome:
+    def _sent(
+        self, outcome: Outcome, rows: Iterable[pl.DataFrame] | None = None
+    ) -> Outcome:
         """Queue the rows of other members, which are visible here by now, once."""
         batch = outcome.batch
         if not outcome.abroad:
             return outcome
         try:
             # A batch that is read anew has rows that were not there before.
-            self._abroad.queue(f"{batch.digest}.{batch.round}", self._kept(batch))
+            self._abroad.queue(
+                f"{batch.digest}.{batch.round}",
+                self._kept(batch) if rows is None else rows,
+            )
         except Exception as fault:
             _log.exception("abroad_failed", batch=batch.number, feed=batch.feed)
             return Outcome(batch, fault=_said(fault), again=True)
@@ -172,7 +309,7 @@ class Kernel:
     ) -> tuple[Outcome, Written | None]:
         """Work on one batch up to its commit; whatever goes wrong is its outcome."""
         try:
-            if self.archive.has(batch.digest, version):
+            if self._is_in(batch, version):
                 return self._sent(self._counted(batch)), None
             form = self._form(batch, formats)
             with self.archive.writing(batch.digest, version=version) as writing:
@@ -188,6 +325,13 @@ class Kernel:
             _log.exception("batch_failed", batch=batch.number, feed=batch.feed)
             return Outcome(batch, fault=_said(fault), again=True), None
         return outcome, writing.written
+
+    def _is_in(self, batch: Batch, version: int) -> bool:
+        """Say whether an earlier worker's commit came through before it was gone.
+
+        A first attempt had no earlier one; the commit itself makes sure of it anyway.
+        """
+        return batch.attempts > 1 and self.archive.has(batch.digest, version)
 
     def _form(self, batch: Batch, formats: Formats) -> Format:
         if batch.format:
@@ -220,7 +364,11 @@ class Kernel:
                 if not going():
                     raise Stopped
                 done = run(piece.frame, reference)
-                events = self._not_held(seen.new(done.events), batch)
+                events = self._not_held(
+                    seen.new(done.events),
+                    batch.feed,
+                    batch.digest if batch.round else "",
+                )
                 if batch.size <= TOGETHER_BYTES:
                     seen.told.append(findings(events))
                 rejects = pl.concat(
@@ -235,11 +383,7 @@ class Kernel:
                     rejects=outcome.rejects + rejects.height,
                     abroad=outcome.abroad or bool((events["member"] != own).any()),
                 )
-                if most and outcome.read > most:
-                    raise Odd(
-                        f"it has more than {most:,} rows, "
-                        f"{_TIMES} times as many as usual"
-                    )
+                self._check_size(outcome, most)
         return outcome
 
     def _origin(self, batch: Batch) -> Origin:
@@ -256,17 +400,17 @@ class Kernel:
             severity=section.severity,
         )
 
-    def _not_held(self, events: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+    def _not_held(self, events: pl.DataFrame, feed: str, but: str = "") -> pl.DataFrame:
         """Leave out what the same feed told of the same day before."""
         if not events.height:
             return events
         first = int(events["time"].dt.epoch("us").min())  # type: ignore[arg-type]
         held = self.archive.held(
             events,
-            batch.feed,
+            feed,
             first - first % _DAY_US,
             same_day=True,
-            but=batch.digest if batch.round else "",
+            but=but,
         )
         return events.filter(~held) if held.any() else events
 
@@ -283,6 +427,12 @@ class Kernel:
     def _most(self, batch: Batch) -> int:
         usual = self._watched(batch)
         return max(usual * _TIMES, _FEW) if usual else 0
+
+    def _check_size(self, outcome: Outcome, most: int) -> None:
+        if most and outcome.read > most:
+            raise Odd(
+                f"it has more than {most:,} rows, {_TIMES} times as many as usual"
+            )
 
     def _check_not_empty(self, outcome: Outcome) -> None:
         usual = self._watched(outcome.batch)
