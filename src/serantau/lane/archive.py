@@ -324,8 +324,12 @@ class Archive:
             StoreError: the store cannot be read.
         """
         found: list[pl.DataFrame] = []
+        until = None
+        if same_day and events.height:
+            last = events["time"].dt.truncate("1d").dt.offset_by("1d").max()
+            until = int(pl.Series([last]).dt.epoch("us").item())
         window = equals("feed", [feed], measured=True) & within_time(
-            "time", since, None
+            "time", since, until
         )
         if but:
             window &= Condition(pl.col("batch") != but, pl.lit(value=True))
