@@ -138,6 +138,30 @@ def test_each_row_of_another_width_is_told_with_its_line(
     ]
 
 
+LETTERS = st.text(st.sampled_from('ab,,"\n\n\r'), max_size=40)
+
+
+@given(
+    text=LETTERS | st.lists(LETTERS, max_size=9).map("\n192.0.2.1,".join),
+    block=st.sampled_from([1, 30, 1000]),
+)
+def test_the_quick_way_never_reads_a_row_that_the_careful_way_reads_otherwise(
+    text: str, block: int
+) -> None:
+    quick = form_of()
+    # Blanks before values, of which there are none here, are not for the quick way.
+    careful = form_of("skip_space = true\n" + PLAIN)
+    data = "ip,c,port\n" + text
+
+    def told(form: Format, size: int) -> list[list[dict[str, Any]]]:
+        return [
+            [{k: v for k, v in row.items() if v is not None} for row in rows]
+            for rows in run(data, form, block_bytes=size)
+        ]
+
+    assert told(quick, block) == told(careful, 100_000)
+
+
 @given(text=st.binary(max_size=300), block=st.sampled_from([10, 100]))
 def test_whatever_bytes_a_table_has_nothing_breaks(text: bytes, block: int) -> None:
     with suppress(BadInput):
@@ -227,6 +251,80 @@ def test_another_feeds_file_is_refused_by_its_columns() -> None:
         run("name,colour\nx,red\n")
     assert "name, colour" in str(caught.value)
     assert "ip" in str(caught.value)
+
+
+def test_comments_are_no_rows_wherever_they_stand() -> None:
+    form = form_of('comment = "#"\n' + PLAIN)
+    data = '# one\n\n#two\nip,c\n192.0.2.1,x\n# "three\n192.0.2.2,#y\n#4\n192.0.2.3\n'
+    found, rejects = run(data, form)
+    assert [extra(row) for row in found] == [{"c": "x"}, {"c": "#y"}]
+    assert [one["line"] for one in rejects] == [9]
+    lines = form_of('comment = ";"\ncut = "lines"\n[columns]\nvalue = "source_any"\n')
+    found, _ = run("192.0.2.1\n;no\n  \n192.0.2.2\n", lines)
+    assert [row["number"] for row in found] == [1, 2]
+
+
+def test_a_header_that_cannot_be_one_is_refused() -> None:
+    for data, said in (
+        ('"ip"x,c\n192.0.2.1,x\n', "header cannot be read"),
+        ("ip," * 6000 + "\n", "6001 columns"),
+        ("ip," + "c" * 500_000 + "\n192.0.2.1,x\n", "first line has more than"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            run(data, line_bytes=100_000)
+    found, _ = run('ip,"two\nlines"\n192.0.2.1,x\n')
+    assert extra(found[0]) == {"two\nlines": "x"}
+
+
+def test_a_file_without_quotes_is_cut_at_its_delimiter_only() -> None:
+    form = form_of('quote = ""\ndelimiter = "|"\n' + PLAIN)
+    found, rejects = run('ip|c\n192.0.2.1|"a\n192.0.2.2|b"\n192.0.2.3|x|y\n', form)
+    assert [extra(row)["c"] for row in found] == ['"a', 'b"']
+    assert [(one["line"], one["raw"]) for one in rejects] == [(4, "192.0.2.3|x|y")]
+
+
+def test_a_long_open_quote_is_given_up_within_its_block() -> None:
+    data = 'ip,c\n192.0.2.1,"open\n' + "192.0.2.2,x\n" * 50
+    for block, line in ((100, 40), (10_000, 4_000_000)):
+        found, rejects = run(data, block_bytes=block, line_bytes=line)
+        assert len(found) == 50
+        assert [one["line"] for one in rejects] == [2]
+
+
+def test_a_row_left_open_before_a_line_that_is_too_long_is_told() -> None:
+    data = 'ip,c\n192.0.2.1,"open\n' + "x" * 100_000 + "\n192.0.2.2,y\n"
+    found, rejects = run(data, block_bytes=20, line_bytes=1000)
+    assert [row["source_address"] for row in found] == ["192.0.2.2"]
+    assert [one["line"] for one in rejects] == [2, 3]
+    assert found[0]["number"] == 3
+
+
+def test_what_the_feed_is_told_to_be_goes_before_what_its_format_is() -> None:
+    form = form_of(PLAIN + '[constants]\ntype = "spam"\nseverity = 1\n')
+    origin = Origin("f", "0" * 64, RECEIVED, tlp=3, type="phishing", confidence=40)
+    (piece,) = read(b"ip\n192.0.2.1\n", form, origin)
+    row = piece.frame.row(0, named=True)
+    assert (row["type"], row["severity"], row["confidence"], row["tlp"]) == (
+        "phishing",
+        1,
+        40,
+        3,
+    )
+
+
+def test_values_outside_their_columns_stay_in_extra() -> None:
+    form = form_of(
+        '[columns]\nip = "source_address"\nsev = "severity"\nn = "count"\n'
+        'h = "hash"\na = "source_host"\n'
+    )
+    found, rejects = run("ip,sev,n,h,a\n192.0.2.1,awful,many,xyz,192.0.2.9:80\n", form)
+    assert rejects == []
+    assert extra(found[0]) == {
+        "sev": "awful",
+        "n": "many",
+        "h": "xyz",
+        "a": "192.0.2.9:80",
+    }
 
 
 def test_two_columns_of_one_name_and_one_without_are_both_kept() -> None:

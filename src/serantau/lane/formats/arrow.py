@@ -71,7 +71,7 @@ def _text(column: pl.Series) -> pl.Series:
     if isinstance(kind, (pl.List, pl.Array)):
         # As a struct of one member, whose name is then taken off again.
         shell = column.alias("v").to_frame().to_struct().struct.json_encode()
-        return shell.str.strip_prefix('{"v":').str.strip_suffix("}")
+        return shell.str.strip_prefix('{"v":').str.strip_suffix("}").alias(column.name)
     if kind == pl.Binary:
         return column.bin.encode("hex")
     return column.cast(pl.String, strict=False)

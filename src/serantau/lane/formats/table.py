@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,7 +63,8 @@ def read_head(lines: Lines, form: Format) -> Head:
     names: Sequence[str] = form.header
     if form.cut == "table" and not names:
         if form.header_in_comment:
-            names = _header(comments[-1] if comments else "", form)
+            told = (one for one in reversed(comments) if form.delimiter in one)
+            names = _header(next(told, ""), form)
         else:
             text = _decode(lines.line(), form)
             if not text.endswith("\n") and lines.peek(1):
@@ -172,6 +174,12 @@ class Cutter:
         form = self.form
         if data.startswith(_PACKED):
             return True
+        quote = form.quote.encode() if form.cut == "table" else b""
+        if quote and data.count(quote) % 2:
+            # A quote is open at the end, which Polars does not always notice.
+            return True
+        if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
+            return True
         mark = form.comment.encode()
         if mark and (data.lstrip().startswith(mark) or b"\n" + mark in data):
             return True
@@ -236,12 +244,14 @@ class Cutter:
         asked, found = set(wanted), {}
         reader = _reader((line + "\n" for line in lines), form)
         line = 0
-        for at, _ in enumerate(reader):
-            end = reader.line_num  # type: ignore[attr-defined]
-            if at in asked:
-                found[at] = (line, "\n".join(lines[line:end]).rstrip("\r"))
-            line = end
-        return [found[at] for at in wanted]
+        # What only Polars can read is shown without its text.
+        with suppress(csv.Error):
+            for at, _ in enumerate(reader):
+                end = reader.line_num  # type: ignore[attr-defined]
+                if at in asked:
+                    found[at] = (line, "\n".join(lines[line:end]).rstrip("\r"))
+                line = end
+        return [found.get(at, (line, "")) for at in wanted]
 
     # --- Record by record ---
 
