@@ -64,7 +64,7 @@ def country(frame: pl.DataFrame, address: str) -> str | None:
         V4.replace("\n", "\r\n"),
         '"network","cc"\n1.0.0.0/24,AU\n"1.0.1.0/24","CN"\n1.0.2.0/23,CN\n',
         "16777216,16777471,AU\n16777472,16778239,CN\n",
-        gzip.compress(V4.encode()),
+        gzip.compress(V4.encode(), mtime=0),
         zstandard.compress(V4.encode()),
     ],
 )
