@@ -29,11 +29,18 @@ from serantau.config import (
     StoreSection,
 )
 from serantau.desk.lane import Lane, Told, is_html
-from serantau.errors import BadInput, BadRequest, ConfigError, NotFound, TooLarge
+from serantau.errors import (
+    BadInput,
+    BadRequest,
+    ConfigError,
+    Conflict,
+    NotFound,
+    TooLarge,
+)
 from serantau.lane import originals
 from serantau.lane.originals import SMALL
 from serantau.node import Node
-from serantau.records.batches import State
+from serantau.records.batches import Batch, State
 from serantau.rules.marking import Tlp
 from stores import PROCESSES
 
@@ -239,6 +246,36 @@ def test_alarms_tell_what_a_person_should_see_to(
 )
 def test_a_web_page_is_told_from_data(head: bytes, html: bool) -> None:
     assert is_html(head) is html
+
+
+def test_a_batch_is_read_anew_while_its_bytes_and_its_mark_are_there(
+    open_lane: Opener, tmp_path: Path
+) -> None:
+    lane = open_lane(config(tmp_path))
+    clock = lane.node.clock
+    assert isinstance(clock, SetClock)
+    for body in (b"1", b"2"):
+        lane.add(BytesIO(body), Told("d"))
+
+    def ended() -> list[Batch]:
+        with lane.node.db.write() as tx:
+            for batch in lane.batches.claim(tx, "w", 60, limit=2, size=9):
+                lane.batches.finish(tx, batch, rows=1, rejects=0, format_name="x")
+            return lane.batches.recent(tx)
+
+    one, two = ended()
+    with lane.node.db.write() as tx:
+        lane.again(tx, one)
+        lane.again(tx, two, "y")
+    assert [batch.format for batch in ended()] == ["x", "x"]
+    clock.advance(days=86)
+    (one, two) = ended()
+    with lane.node.db.write() as tx:
+        with pytest.raises(Conflict, match="85 days ago"):
+            lane.again(tx, one)
+        lane.batches.forget(tx, [two.digest])
+        with pytest.raises(Conflict, match="not kept any more"):
+            lane.again(tx, lane.batches.get(tx, two.digest))
 
 
 STEPS = ("fsync", "link", "rename", "unlink", "open")

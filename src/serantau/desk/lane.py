@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from serantau.config import FEED, FeedSection
-from serantau.errors import BadInput, BadRequest, ConfigError, TooLarge
+from serantau.errors import BadInput, BadRequest, ConfigError, Conflict, TooLarge
 from serantau.lane.originals import Draft, Originals
 from serantau.node import Node
 from serantau.records.batches import Arrival, Batch, Batches, State, Totals
+from serantau.records.database import Tx
 from serantau.records.feeds import Feeds, Look
 from serantau.rules.marking import Tlp
 
@@ -26,6 +27,8 @@ TOGETHER_BYTES: Final = 8_000_000
 _HOUR: Final = 3_600_000_000
 _MINUTE: Final = 60_000_000
 _DAY: Final = 24 * _HOUR
+# Delta's marks of batches live for 90 days (docs/archive.md).
+_ANEW_DAYS: Final = 85
 _NAME: Final = 200
 _HEAD: Final = 1 << 16
 _HTML: Final = (b"<!doctype html", b"<html", b"<head")
@@ -171,6 +174,28 @@ class Lane:
                 # Its bytes were lost with a disk; the row still waits for them.
                 self.originals.place(draft)
         return Kept(batch, not known)
+
+    def again(self, tx: Tx, batch: Batch, format_name: str | None = None) -> None:
+        """Let a batch be read anew, by another format when one is given.
+
+        What it gave before is replaced, which the archive can do for as long as it
+        remembers the batch's mark.
+
+        Raises:
+            Conflict: its bytes are not kept any more, it ended too long ago, or it is
+                not in a state for that.
+        """
+        if not batch.kept:
+            raise Conflict(
+                f"The bytes of batch {batch.number} are not kept any more.",
+                mend="lane.originals_days says how long they are.",
+            )
+        if batch.ended and tx.clock.now() - batch.ended > _ANEW_DAYS * _DAY:
+            raise Conflict(
+                f"Batch {batch.number} was read more than {_ANEW_DAYS} days ago: the "
+                "archive could not tell its old rows from new ones."
+            )
+        self.batches.retry(tx, batch, format_name)
 
     def sweep(self) -> int:
         """Remove what killed processes left behind; gives how many files."""

@@ -123,16 +123,9 @@ def retry(
 
 
 def _again(held: Lane, found: list[Batch], format_name: str | None) -> None:
-    from serantau.errors import Conflict
-
     with held.node.db.write() as tx:
         for batch in found:
-            if not batch.kept:
-                raise Conflict(
-                    f"The bytes of batch {batch.number} are not kept any more.",
-                    mend="lane.originals_days says how long they are.",
-                )
-            held.batches.retry(tx, batch, format_name)
+            held.again(tx, batch, format_name)
 
 
 def release(
