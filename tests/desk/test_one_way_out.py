@@ -26,6 +26,7 @@ BODIES = {
     "desk/dossier.py": "told to the node's own people",
     "apps/web/api/objects.py": "told to the node's own people",
     "apps/cli/objects.py": "told to the node's own people",
+    "desk/lane_reference.py": "indicators, read to match rows of events here",
     "apps/taxii.py": "the body of an HTTP request",
     "wire/client.py": "the body of an HTTP response",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
@@ -43,6 +44,7 @@ PAGES = {
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
 }
 QUERIES = {
+    "desk/lane_reference.py": "indicators, read to match rows of events here",
     "desk/arriving.py": "what is held, compared with what comes in",
     "desk/intake.py": "a status, told to the party that caused it",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",

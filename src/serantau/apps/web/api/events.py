@@ -135,7 +135,9 @@ class _AddOperation(Operation):
     """The description of `add-events`, whose body no type tells."""
 
     def __post_init__(self) -> None:
-        stream = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+        stream = Schema(
+            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, min_length=1
+        )
         self.request_body = RequestBody(
             description="CSV, TSV, JSON lines, Arrow, or any file of a known format, "
             "packed or not.",
