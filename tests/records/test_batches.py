@@ -342,6 +342,18 @@ def test_totals_tell_lag_rejects_and_rate_of_each_feed(store: Store) -> None:
     assert (other.waiting, other.recent, other.seconds) == (0, 0, 0.0)
 
 
+def test_batches_that_are_worked_on_together_share_their_time(store: Store) -> None:
+    for number in range(1, 4):
+        add(store, number)
+    claim(store, limit=3, size=1000)
+    later(store, 3)
+    for number in range(1, 4):
+        finish(store, get(store, number), rows=10, rejects=0)
+    with store.db.read() as tx:
+        (totals,) = BATCHES.totals(tx)
+    assert (totals.recent, round(totals.seconds)) == (30, 3)
+
+
 def test_only_what_ended_for_good_long_ago_is_settled(store: Store) -> None:
     # Stored comes last: what waits would be claimed in place of another.
     states = [*reversed(State)]

@@ -151,7 +151,7 @@ _COLUMNS: Final = (
     "worker, lease, attempts, round, waived, kept, began, ended, rows, repeated, "
     "rejects, fault"
 )
-_RECENT: Final = 20
+_RECENT: Final = 100
 
 
 class Batches:
@@ -507,15 +507,18 @@ class Batches:
 
     def _with_rate(self, tx: Tx, one: Totals) -> Totals:
         rows = tx.rows(
-            "SELECT rows, repeated, rejects, ended - began AS took FROM batch "
+            "SELECT rows + repeated + rejects AS found, began, ended FROM batch "
             "WHERE feed = :feed AND state = 'done' ORDER BY n DESC LIMIT :recent",
             feed=one.feed,
             recent=_RECENT,
         )
-        recent = sum(
-            int(row.rows) + int(row.repeated) + int(row.rejects) for row in rows
-        )
-        seconds = sum(int(row.took) for row in rows) / _SECOND
+        recent = sum(int(row.found) for row in rows)
+        # Batches that are worked on together share that time.
+        spent = until = 0
+        for began, ended in sorted((int(row.began), int(row.ended)) for row in rows):
+            spent += max(ended - max(began, until), 0)
+            until = max(until, ended)
+        seconds = spent / _SECOND
         return Totals(
             one.feed,
             one.states,
