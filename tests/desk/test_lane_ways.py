@@ -16,8 +16,9 @@ import pytest
 from imap_server import Mailbox, imap_server
 from serantau.clock import SetClock, moment
 from serantau.config import FeedSection, LimitsSection, NodeConfig, NodeSection
-from serantau.desk.lane import Lane
-from serantau.desk.lane_ways import Looked, Ways
+from serantau.desk.lane import Lane, Told
+from serantau.desk.lane_ways import Looked, Ways, fetch_once
+from serantau.errors import BadInput, PeerError
 from serantau.node import Node
 from serantau.records.batches import State
 from serantau.records.feeds import Look
@@ -391,3 +392,24 @@ def test_looking_ends_when_the_node_does(desk: Make) -> None:
     stop = threading.Event()
     stop.set()
     assert th.ways.look_at_due(stop) == []
+
+
+def test_a_person_makes_a_batch_of_what_is_at_an_address(desk: Make) -> None:
+    th = desk()
+    sizes: list[int] = []
+
+    def fetched(answers: Answers) -> Any:
+        th.answers = answers
+        told = Told("drop", format="drop")
+        return fetch_once(th.lane, URL, told, sizes.append, transport=th.transport())
+
+    kept = fetched(lambda _: ok(b"1.2.3.0/24\n"))
+    assert (kept.new, kept.batch.name, kept.batch.source) == (True, "drop.txt", "url")
+    assert sizes == [11]
+    with pytest.raises(BadInput, match="web page"):
+        fetched(lambda _: ok(b"<html>"))
+    with pytest.raises(BadInput, match="0 bytes"):
+        fetched(lambda _: ok(b""))
+    with pytest.raises(PeerError, match="404"):
+        fetched(lambda _: httpx2.Response(404))
+    assert len(th.batches()) == 1
