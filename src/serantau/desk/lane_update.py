@@ -13,7 +13,7 @@ from serantau.config import LaneSection
 from serantau.desk.lane_kernel import FORMATS
 from serantau.desk.lane_reference import RANGES
 from serantau.desk.whole import whole
-from serantau.errors import BadInput
+from serantau.errors import BadInput, ConfigError
 from serantau.lane.formats import shadowserver
 from serantau.lane.formats.registry import SCHEMA, Formats
 from serantau.lane.ranges import Kind, Read, Shelf, Version, read
@@ -108,13 +108,12 @@ def _schema(node: Node, place: str, progress: Progress) -> dict[str, Any]:
     with TemporaryDirectory(dir=node.home, prefix=".update-") as parts:
         path = _local(node, place, Path(parts) / "schema", progress)
         raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as fault:
-        raise BadInput(f"{place} is no schema: {fault}.") from fault
     # What cannot be used must not take the place of what can.
-    form = Formats(folder).named(shadowserver.NAME)
-    kinds = shadowserver.with_schema(form, text, place).kinds
+    try:
+        form = Formats().named(shadowserver.NAME)
+        kinds = shadowserver.with_schema(form, raw.decode("utf-8"), place).kinds
+    except (UnicodeDecodeError, ConfigError) as fault:
+        raise BadInput(f"{place} is not Shadowserver's schema: {fault}.") from fault
     folder.mkdir(mode=0o700, exist_ok=True)
     with whole(folder / SCHEMA) as file:
         file.write(raw)
