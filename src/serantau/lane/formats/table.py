@@ -216,7 +216,15 @@ class Cutter:
                 return None
         if separator == _NOWHERE:
             frame = frame.select(clean(frame.to_series()))
+        elif self.form.quote and self._quotes(frame, self.form.quote):
+            return None
         return frame.rename(dict(zip(plain, self.names, strict=True)))
+
+    @staticmethod
+    def _quotes(frame: pl.DataFrame, quote: str) -> bool:
+        """Say whether a value has a quote; Polars takes some where none may stand."""
+        found = pl.all().str.contains(quote, literal=True).any()
+        return bool(frame.select(pl.any_horizontal(found)).item())
 
     def _all_lack(self, frame: pl.DataFrame, lacking: int, data: bytes) -> bool:
         """Say whether all rows lack the same of the last columns, as they may."""
