@@ -153,30 +153,22 @@ class Cutter:
         if frame is None:
             return self._by_record(data, last=last)
         lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
-        numbers = pl.int_range(frame.height, eager=True)
+        places = pl.int_range(frame.height, eager=True)
         blank = self._blank(frame)
         if blank.any():
-            frame, numbers = frame.filter(~blank), numbers.filter(~blank)
+            frame, places = frame.filter(~blank), places.filter(~blank)
         return Rows(
             frame,
-            numbers,
-            frame.height + int(blank.sum()),
+            pl.int_range(frame.height, eager=True),
+            frame.height,
             lines,
-            lambda places: self._locate(data, [numbers[at] for at in places]),
+            lambda wanted: self._locate(data, [places[at] for at in wanted]),
         )
-
-    @property
-    def _separator(self) -> str:
-        return _NOWHERE if self.form.cut == "lines" else self.form.delimiter
 
     def _is_odd(self, data: bytes) -> bool:
         """Say whether there is something that Polars reads otherwise than is meant."""
         form = self.form
         if data.startswith(_PACKED):
-            return True
-        quote = form.quote.encode() if form.cut == "table" else b""
-        if quote and data.count(quote) % 2:
-            # A quote is open at the end, which Polars does not always notice.
             return True
         if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
             return True
@@ -187,48 +179,83 @@ class Cutter:
 
     def _by_polars(self, data: bytes) -> pl.DataFrame | None:
         """Read a well-formed block; None when it is not."""
-        separator = self._separator
+        bare = self.form.cut == "lines"
         plain = [str(at) for at in range(len(self.names))]
         try:
             frame = pl.read_csv(
                 data,
                 has_header=False,
                 schema=dict.fromkeys(plain, pl.String),
-                separator=separator,
-                quote_char=(self.form.quote or None) if separator != _NOWHERE else None,
-                null_values=["", *self.form.missing],
+                separator=_NOWHERE if bare else self.form.delimiter,
+                quote_char=None if bare else self.form.quote or None,
+                null_values=[""],
                 raise_if_empty=False,
                 glob=False,
             )
         except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
             return None
-        if len(plain) > 1 and frame[plain[-1]].null_count():
-            # A row that lacks columns has none in the last one. Each row has its
-            # separators, and those inside of values are in the values.
-            within = frame.select(
-                pl.sum_horizontal(
-                    pl.all().str.count_matches(separator, literal=True).sum()
-                )
-            ).item()
-            apart = frame.height * (len(plain) - 1) + (within or 0)
-            lacking = apart - data.count(separator.encode())
-            if lacking and not self._all_lack(frame, lacking, data):
-                return None
-        if separator == _NOWHERE:
+        if bare:
             frame = frame.select(clean(frame.to_series()))
-        elif self.form.quote and self._quotes(frame, self.form.quote):
+        elif not self._adds_up(data, frame):
             return None
+        if self.form.missing:
+            none = pl.all().is_in(self.form.missing)
+            frame = frame.with_columns(pl.when(~none).then(pl.all()))
         return frame.rename(dict(zip(plain, self.names, strict=True)))
 
-    @staticmethod
-    def _quotes(frame: pl.DataFrame, quote: str) -> bool:
-        """Say whether a value has a quote; Polars takes some where none may stand."""
-        found = pl.all().str.contains(quote, literal=True).any()
-        return bool(frame.select(pl.any_horizontal(found)).item())
+    def _adds_up(self, data: bytes, frame: pl.DataFrame) -> bool:
+        """Say whether a block's bytes are those of its values and what parts them.
+
+        In a well-formed block each byte is of a value, a separator, a line's end or a
+        quote, and each quote that a value has is written twice. A row that is too short
+        leaves a difference. Quotes within values are looked at by their rows.
+        """
+        quote = self.form.quote
+        quotes = data.count(quote.encode()) if quote else 0
+        if quotes % 2:
+            # One is open at the end, which Polars does not always notice.
+            return False
+        height = frame.height
+        ends = height - (not data.endswith(b"\n"))
+        if data[: data.find(b"\n") + 1].endswith(b"\r\n"):
+            ends *= 2
+        values = frame.select(pl.sum_horizontal(pl.all().str.len_bytes().sum())).item()
+        parted = height * (frame.width - 1)
+        more = (values or 0) + parted + ends + quotes - len(data)
+        if not more:
+            return True
+        if quotes:
+            within = pl.all().str.count_matches(quote, literal=True)
+            found = frame.select(pl.sum_horizontal(within)).to_series()
+            quoted = (found > 0).arg_true().to_list()
+            if quoted and not self._agree(data, frame, quoted):
+                return False
+            more -= int(found.sum())
+        return not more or self._all_lack(frame, more, data)
+
+    def _agree(self, data: bytes, frame: pl.DataFrame, rows: list[int]) -> bool:
+        """Say whether rows with quotes in their values are read carefully as quickly.
+
+        Polars takes a quote within a bare value for the beginning of a quoted one. Only
+        where each line is a row is it known which line a row is.
+        """
+        lines = data.split(b"\n")
+        if len(lines) - (not lines[-1]) != frame.height:
+            return False
+        texts = (lines[at].decode() for at in rows)
+        width = frame.width
+        try:
+            for at, fields in zip(rows, _reader(texts, self.form), strict=True):
+                padded = fields + [""] * (width - len(fields))
+                if padded != [value or "" for value in frame.row(at)]:
+                    return False
+        except (csv.Error, ValueError):
+            return False
+        return True
 
     def _all_lack(self, frame: pl.DataFrame, lacking: int, data: bytes) -> bool:
         """Say whether all rows lack the same of the last columns, as they may."""
-        each, uneven = divmod(lacking, frame.height)
+        each, uneven = divmod(lacking, max(frame.height, 1))
         if uneven or not 0 < each <= self.form.short or not data.endswith(b"\n"):
             return False
         return all(
@@ -244,7 +271,7 @@ class Cutter:
         return frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
 
     def _locate(self, data: bytes, wanted: Sequence[int]) -> list[tuple[int, str]]:
-        """Tell line and text of rows that Polars read, by their numbers."""
+        """Tell line and text of rows that Polars read, by their places."""
         form = self.form
         lines = data.decode().split("\n")
         if form.cut == "lines" or not form.quote or form.quote not in data.decode():
@@ -280,7 +307,7 @@ class Cutter:
                 start = begin
                 break
             start = end
-            if fields is not None and not any(field.strip() for field in fields):
+            if fields is not None and self._is_blank(fields):
                 continue
             # A last line without its end is cut off and not short.
             if fields is not None and lines[end - 1].endswith("\n"):
@@ -316,6 +343,11 @@ class Cutter:
             left=left,
         )
 
+    def _is_blank(self, fields: list[str]) -> bool:
+        if len(fields) == 1 < len(self.names):
+            return not fields[0].strip()
+        return not any(fields)
+
     def _padded(self, fields: list[str]) -> list[str]:
         """Give a row that lacks as many of the last columns as it may all of them."""
         lacking = len(self.names) - len(fields)
@@ -341,7 +373,7 @@ class Cutter:
         if self.form.cut == "lines":
             for at, line in enumerate(lines):
                 if not (mark and line.lstrip().startswith(mark)):
-                    yield at, at + 1, [line.rstrip("\r\n")], ""
+                    yield at, at + 1, [line.strip()], ""
             return
         begin, width = 0, len(self.names)
         while begin < len(lines):
