@@ -315,6 +315,7 @@ batch = Table(
     Column("fault", Text, nullable=False),
     Index(None, "state", "n"),
     Index(None, "feed", "n"),
+    Index(None, "ended"),
 )
 
 # The bytes of small batches: one commit makes them durable with their row. Those of
@@ -456,6 +457,19 @@ told = Table(
     Column("severity", SmallInteger, nullable=False),
     Column("notice", _Number, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# What a running node does by the clock (records.chores). `lease`: until when `worker`
+# does it. `done`: how far it is done, as an instant. `tried`: when it was last begun.
+chore = Table(
+    "chore",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("worker", Text, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("tried", BigInteger, nullable=False),
+    Column("fault", Text, nullable=False),
 )
 
 # What a party's view consisted of, for as long as it did: JSON of marking set ->
