@@ -141,7 +141,8 @@ def _each(
         for text in texts.filter(odd).unique().to_list()
     }
     slow = texts.filter(odd).replace_strict(known, return_dtype=pl.String)
-    at = odd.cast(pl.UInt32).cum_sum() - 1
+    # Those before the first odd one take no slow text, but have to name one.
+    at = (odd.cast(pl.Int64).cum_sum() - 1).clip(0)
     return quick.zip_with(~odd, slow.gather(at)).alias(texts.name)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from itertools import permutations
 from typing import Any
 
 import orjson
@@ -61,6 +62,23 @@ def test_values_get_one_form() -> None:
         "tlp": 4,
         "fingerprint": row["fingerprint"],
     }
+
+
+@pytest.mark.parametrize("column", ["source_url", "source_domain"])
+def test_rows_get_one_form_whichever_of_them_comes_first(column: str) -> None:
+    plain, odd = ("http://a.th/", "hxxp://b[.]th:8080/x")
+    if column == "source_domain":
+        plain, odd = ("a.th", "b[.]th")
+    forms = {
+        plain: plain,
+        odd: odd.replace("xx", "tt").replace("[.]", "."),
+        None: None,
+    }
+    for order in permutations(forms):
+        done = run(
+            *({column: text, "source_port": at} for at, text in enumerate(order))
+        )
+        assert done.events[column].to_list() == [forms[text] for text in order]
 
 
 def test_a_row_without_a_time_was_seen_when_it_arrived() -> None:
