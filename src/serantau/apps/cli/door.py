@@ -41,8 +41,9 @@ def _quiet() -> Iterator[None]:
     import structlog
 
     before = structlog.get_config()
+    level = "error" if os.environ.get("SERANTAU_DEBUG") else "critical"
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger("error"),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
