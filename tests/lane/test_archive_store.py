@@ -1,6 +1,7 @@
 """The archive in an S3-compatible store is the same archive."""
 
 import threading
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -46,6 +47,10 @@ def test_everything_is_done_to_an_archive_in_a_store(
     left = {name for name in store.told()["names"] if "/events/day=" in name}
     visible = archive.events.listed()["path"]
     assert left == {f"bucket/node/archive/events/{path}" for path in visible}
+    for name in store.told()["names"]:
+        if "/_delta_log/" in name:
+            with urllib.request.urlopen(f"{store.url}/{name}") as answer:  # noqa: S310
+                assert b"dtac" not in answer.read(), name
     assert archive.vacuum() == 0
     assert archive.size().rows == 16
 

@@ -26,6 +26,7 @@ from serantau.errors import BadRequest, StoreError
 from serantau.lane import upkeep
 from serantau.lane.archive import Archive
 from serantau.lane.delta import FOLD, GRACE, Raced
+from serantau.lane.erasure import Erased
 from serantau.lane.upkeep import Keep
 from serantau.rules.marking import Tlp
 
@@ -361,6 +362,72 @@ def test_an_erased_party_is_in_no_file_any_more(archive: Archive) -> None:
         assert "dtac" not in archive.events.scan([path]).collect()["party"]
 
 
+def log_of(archive: Archive) -> list[bytes]:
+    """Read all that the events' log says, checkpoints unpacked."""
+    found = []
+    for path in (Path(archive.events.root) / "_delta_log").iterdir():
+        if path.suffix == ".parquet":
+            found.append(str(pl.read_parquet(path).to_dicts()).encode())
+        else:
+            found.append(path.read_bytes())
+    return found
+
+
+def test_the_log_tells_nothing_of_what_was_erased(archive: Archive) -> None:
+    put(archive, "one", [event("198.51.100.9", party="zz-dtac"), event(party="ais")])
+    put(archive, "two", [event("198.51.100.9", party="zz-dtac")])
+    archive.fold(LATER)
+    archive.events.checkpoint()
+    put(archive, "three", [event("203.0.113.5", party="zz-dtac")])
+    assert any(b"zz-dtac" in text for text in log_of(archive))
+    before = archive.events.open()
+    archive.erase(parties=["zz-dtac"])
+    assert not any(b"zz-dtac" in text for text in log_of(archive))
+    last = str(event("203.0.113.5")["source_lo"]).encode()
+    assert not any(last in text for text in log_of(archive))
+    # Whoever still works from a state before it neither loses a commit nor undoes one.
+    late = written(archive, "four", [event(party="ais")])
+    with pytest.raises(Raced):
+        archive.events.commit(before, late.events, marks={batch_of("four"): 1})
+    archive.commit(late)
+    put(archive, "five", [event(party="ais")])
+    assert stored(archive)["party"].to_list() == ["ais"] * 3
+    assert stored(Archive(archive.root)).height == 3
+
+
+def test_an_erased_domain_is_gone_with_what_is_below_it(archive: Archive) -> None:
+    named = [
+        {"source_domain": "shop.example.th"},
+        {"destination_name": "example.th"},
+        {"source_url": "http://user@WWW.example.th:81/a"},
+        {"destination_url": "https://example.th"},
+        {"source_domain": "otherexample.th"},
+        {"source_url": "https://example.org/?to=example.th"},
+        {"extra": '{"sni":"mail.example.th"}'},
+        {"source_domain": "example.th.example.org"},
+    ]
+    raws = ["x,mail.example.th,y", "http://example.th/", "example.th.", "my-example.th"]
+    raws += ["example.thx", "example.th.org"]
+    put(archive, "one", [event(**one) for one in named], *({"raw": r} for r in raws))
+    erased = archive.erase(domains=["Example.TH."])
+    assert (erased.events, erased.rejects) == (4, 3)
+    assert set(stored(archive)["number"]) == {5, 6, 7, 8}
+    assert refused(archive)["line"].to_list() == [4, 5, 6]
+    # In any text, when that is asked for.
+    assert archive.erase(domains=["example.th"], anywhere=True).events == 2
+    assert set(stored(archive)["number"]) == {5, 8}
+    with pytest.raises(BadRequest, match=r"no domain name"):
+        archive.erase(domains=["example"])
+
+
+def test_an_address_in_any_text_is_found_when_asked_for(archive: Archive) -> None:
+    texts = ['{"peer":"203.0.113.9"}', '{"peer":"203.0.114.9"}']
+    put(archive, "one", [event(extra=one) for one in texts])
+    assert archive.erase(ranges=["203.0.113.0/24"]).events == 0
+    assert archive.erase(ranges=["203.0.113.0/24"], anywhere=True).events == 1
+    assert stored(archive)["number"].to_list() == [2]
+
+
 @pytest.mark.parametrize(
     ("ranges", "gone"),
     [
@@ -412,7 +479,7 @@ def test_an_erased_address_is_gone_from_the_rejects(archive: Archive) -> None:
 
 def test_erasing_nothing_and_what_is_no_range_is_told(archive: Archive) -> None:
     put(archive, "one", [event()])
-    assert archive.erase() == upkeep.Erased(0, 0, ())
+    assert archive.erase() == Erased(0, 0, ())
     for wrong in ("198.51.100", "x", "2001:db8::2-2001:db8::1", "1.1.1.1-"):
         with pytest.raises(BadRequest, match=r"is no address|ends before"):
             archive.erase(ranges=[wrong])

@@ -30,8 +30,9 @@ from serantau.lane.delta import (
     too_busy,
     without,
 )
+from serantau.lane.erasure import Erased, Scope, erase
 from serantau.lane.frame import EVENTS, REJECTS, conform
-from serantau.lane.upkeep import Erased, Folded, Keep, erase, expire, fold
+from serantau.lane.upkeep import Folded, Keep, expire, fold
 
 ORDER: Final = ("source_hi", "source_lo")
 """What each file is sorted by; rows without an address come last."""
@@ -413,20 +414,28 @@ class Archive:
         )
 
     def erase(
-        self, *, parties: Sequence[str] = (), ranges: Sequence[str] = ()
+        self,
+        *,
+        parties: Sequence[str] = (),
+        ranges: Sequence[str] = (),
+        domains: Sequence[str] = (),
+        anywhere: bool = False,
     ) -> Erased:
-        """Erase the rows of some parties or addresses, and the files they were in.
+        """Erase rows, the files they were in, and what the log tells of these.
 
         Args:
             parties: names of owners.
             ranges: addresses, prefixes or `first-last`, at either end of an event and
                 anywhere in the text of a reject.
+            domains: names, with what is below them, in the same places.
+            anywhere: look for both in the other texts of an event too.
 
         Raises:
-            BadRequest: a range is none.
+            BadRequest: a range or a domain is none.
             StoreError: the store failed. Erase again: what is done stays done.
         """
-        return erase(self.events, self.rejects, parties, ranges)
+        scope = Scope(tuple(parties), tuple(ranges), tuple(domains), anywhere)
+        return erase(self.events, self.rejects, scope)
 
     def vacuum(self) -> int:
         """Delete the files that nothing has named for a day; gives how many.

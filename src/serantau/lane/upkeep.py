@@ -1,4 +1,4 @@
-"""What is done to an archive as it ages: folding, retention, erasure.
+"""What is done to an archive as it ages: folding and retention.
 
 Each rewrites files and takes the old ones out in one commit for each day, so that
 readers see the day before or after. Two who rewrite one day at a time cannot both
@@ -7,8 +7,6 @@ count; whoever appends meanwhile is not disturbed.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +18,7 @@ from deltalake import DeltaTable
 
 from serantau.clock import moment
 from serantau.errors import StoreError
-from serantau.lane.condition import (
-    SIDES,
-    Condition,
-    Place,
-    any_of,
-    equals,
-    in_ranges,
-    read_range,
-)
+from serantau.lane.condition import Condition, Place
 from serantau.lane.delta import (
     DAY,
     FOLD,
@@ -43,7 +33,6 @@ from serantau.lane.delta import (
     without,
 )
 from serantau.lane.frame import INSTANT
-from serantau.rules.event import halves
 
 PART_ROWS: Final = 524_288
 """Rows of one folded file: as many as are sorted in memory at a time."""
@@ -55,7 +44,6 @@ _MANY: Final = 16
 # then rewritten a few times in its life, and a day has a few runs.
 _GROWTH: Final = 4
 _DAY: Final = 86_400_000_000
-_ADDRESS: Final = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +66,6 @@ class Folded:
     before: int
     after: int
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Erased:
-    """What was erased. batches: whose rows went; their originals hold them still."""
-
-    events: int
-    rejects: int
-    batches: tuple[str, ...]
 
 
 def fold(table: Table, now: int, *, all_days: bool = False) -> Iterator[Folded]:
@@ -276,11 +255,15 @@ def expire(
         pl.col("received") < kept.otherwise(None),
         (pl.col("min.received") < at).fill_null(value=True),
     )
-    return _take_out(table, over)
+    return take_out(table, over)
 
 
-def _take_out(table: Table, gone: Condition) -> int:
-    """Rewrite each day without some rows; gives how many went."""
+def take_out(table: Table, gone: Condition) -> int:
+    """Rewrite each day without some rows; gives how many went.
+
+    Raises:
+        StoreError: the store failed. What is done stays done.
+    """
     total = 0
     for (day,) in table.listed().filter(gone.file).select(DAY).unique().iter_rows():
         for _ in range(TRIES):
@@ -300,94 +283,3 @@ def _take_out(table: Table, gone: Condition) -> int:
         else:
             raise too_busy(table)
     return total
-
-
-# Erasure
-
-
-def erase(
-    events: Table, rejects: Table, parties: Sequence[str], ranges: Sequence[str]
-) -> Erased:
-    """Erase the rows of some parties, and those that name an address in some ranges.
-
-    An address counts at either end of an event, and anywhere in the text of a reject.
-    The files that held the rows are deleted at once, and what an older state named too.
-
-    Args:
-        events: the events' table.
-        rejects: the rejects' table.
-        parties: names.
-        ranges: addresses, prefixes or `first-last`.
-
-    Raises:
-        BadRequest: a range is none.
-        StoreError: the store failed. Erase again: what is done stays done.
-    """
-    conditions = []
-    if parties:
-        conditions.append(equals("party", parties, measured=True))
-    if ranges:
-        conditions.append(in_ranges(ranges, SIDES))
-    if not conditions:
-        return Erased(0, 0, ())
-    gone = any_of(conditions)
-    batches = _batches(events, gone)
-    count = _take_out(events, gone)
-    lines = 0
-    if ranges:
-        named = _naming([read_range(text) for text in ranges])
-        batches |= _batches(rejects, named)
-        lines = _take_out(rejects, named)
-    for table in (events, rejects):
-        table.sweep()
-    return Erased(count, lines, tuple(sorted(batches)))
-
-
-def _batches(table: Table, condition: Condition) -> set[str]:
-    paths = table.listed().filter(condition.file)["path"].to_list()
-    with told(table.root):
-        found = (
-            table.scan(paths)
-            .filter(condition.row)
-            .select("batch")
-            .unique()
-            .collect(engine="streaming")
-        )
-    return set(found["batch"])
-
-
-def _naming(ranges: Sequence[tuple[Place, Place]]) -> Condition:
-    """Ask for rejects whose text names an address in a range."""
-
-    def names(texts: pl.Series) -> pl.Series:
-        return pl.Series(
-            [
-                any(
-                    first <= place <= last
-                    for place in _places(text or "")
-                    for first, last in ranges
-                )
-                for text in texts
-            ],
-            dtype=pl.Boolean,
-        )
-
-    row = pl.any_horizontal(
-        pl.col(name).map_batches(names, return_dtype=pl.Boolean)
-        for name in ("value", "raw")
-    )
-    return Condition(row, pl.lit(value=True))
-
-
-def _places(text: str) -> Iterator[Place]:
-    """Find the addresses that a text names, as sortable halves."""
-    for match in _ADDRESS.finditer(text):
-        found = match.group().strip(".")
-        # 198.51.100.7:443 names an address and a port.
-        head, colon, port = found.rpartition(":")
-        for one in (found, head if colon and port.isdigit() else ""):
-            try:
-                address = ipaddress.ip_address(one)
-            except ValueError:
-                continue
-            yield halves(int(address), address.version)
