@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
+import orjson
 import polars as pl
 import pytest
 import zstandard
@@ -325,6 +326,32 @@ def test_values_outside_their_columns_stay_in_extra() -> None:
         "h": "xyz",
         "a": "192.0.2.9:80",
     }
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", "a\\b", "a\tb", 'a"b', "a\nb", "a\r\nb", "\x7f", "é", "\x01"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_extra_is_the_same_whatever_letters_a_row_beside_has(
+    value: str, end: str
+) -> None:
+    rows = [
+        {"b": "x", "c\\": "y", "d": value},
+        {"d": "z"},
+        {"b": "x", "c\\": "y", "d": "é"},
+        {"b": "x", "c\\": "y", "d": "z", "e": "v"},
+    ]
+    data = "ip,b,c\\,d,e" + end
+    for at, row in enumerate(rows):
+        cells = [
+            row.get(name, "").replace('"', '""') for name in ("b", "c\\", "d", "e")
+        ]
+        data += f"192.0.2.{at}," + ",".join(f'"{cell}"' for cell in cells) + end
+    found, rejects = run(data)
+    assert rejects == []
+    assert [extra(row) for row in found] == rows
+    written = [row["extra"] for row in found]
+    assert written[1:] == [orjson.dumps(row).decode() for row in rows[1:]]
 
 
 def test_two_columns_of_one_name_and_one_without_are_both_kept() -> None:

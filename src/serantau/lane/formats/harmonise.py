@@ -6,7 +6,7 @@ is refused only where it would be misread: when its time or a port is no such th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
@@ -114,7 +114,7 @@ def harmonise(rows: Rows, fit: Fit, origin: Origin, stamp: int | None = None) ->
     inner = rows.frame["extra"] if "extra" in unread else None
     if inner is not None:
         unread.remove("extra")
-    extra = _extra(rows.frame.select(unread), work.extra, rows.rest)
+    extra = _extra(rows.frame.select(unread), work.extra, rows.rest, plain=rows.plain)
     if inner is not None:
         extra = _joined(extra, inner)
     frame = _events(work.held, extra, rows, fit, origin, stamp)
@@ -175,7 +175,11 @@ def _check_time(work: _Work, fit: Fit, origin: Origin) -> None:
 
 
 def _extra(
-    unread: pl.DataFrame, kept: Mapping[str, pl.Series], rest: pl.Series | None
+    unread: pl.DataFrame,
+    kept: Mapping[str, pl.Series],
+    rest: pl.Series | None,
+    *,
+    plain: bool = False,
 ) -> pl.Series | None:
     """Write as JSON objects what has no column; null where nothing is left.
 
@@ -187,32 +191,31 @@ def _extra(
     columns = {
         n: texts for n, texts in columns.items() if texts.null_count() < len(texts)
     }
-    # Neighbours without a gap are written together, which is half the work.
-    members: list[pl.Expr] = []
-    anchor = -1
-    for gaps, run in groupby(columns, key=lambda name: columns[name].null_count() > 0):
-        if gaps:
-            members += [
-                pl.when(pl.col(name).is_not_null()).then(_members([name]))
-                for name in run
-            ]
-        else:
-            anchor = len(members) if anchor < 0 else anchor
-            members.append(_members(list(run)))
+    # Neighbours that are there in the same rows are written together.
+    members = [
+        (_plain(run) if plain else _encoded(run), columns[run[0]].null_count() > 0)
+        for run in _runs(columns)
+    ]
     if rest is not None:
         columns["\0rest"] = rest
-        members.append(pl.col("\0rest"))
+        members.append(([pl.col("\0rest")], True))
     if not members:
         return None
     frame = pl.DataFrame(columns)
-    if anchor >= 0:
+    whole = [gaps for _, gaps in members]
+    if not all(whole):
         # Something is left in every row, and the commas are where its neighbours are.
-        before = [pl.concat_str(one, pl.lit(",")) for one in members[:anchor]]
-        behind = [pl.concat_str(pl.lit(","), one) for one in members[anchor + 1 :]]
-        whole = [pl.lit("{"), *before, members[anchor], *behind, pl.lit("}")]
-        return frame.select(pl.concat_str(whole, ignore_nulls=True)).to_series()
+        anchor = whole.index(False)
+        parts: list[str | pl.Expr] = ["{"]
+        for at, (member, gaps) in enumerate(members):
+            told = [*member, ","] if at < anchor else [",", *member]
+            told = member if at == anchor else told
+            parts += [_concat(told)] if gaps else told
+        return frame.select(_concat([*parts, "}"], ignore_nulls=True)).to_series()
     joined = frame.select(
-        pl.concat_str(members, separator=",", ignore_nulls=True).alias("all")
+        pl.concat_str(
+            [_concat(member) for member, _ in members], separator=",", ignore_nulls=True
+        ).alias("all")
     )
     return joined.select(
         pl.when(pl.col("all") != "").then(
@@ -243,9 +246,49 @@ def _joined(outer: pl.Series | None, inner: pl.Series) -> pl.Series:
     return pl.Series(found, dtype=pl.String)
 
 
-def _members(names: list[str]) -> pl.Expr:
+def _runs(columns: Mapping[str, pl.Series]) -> Iterator[list[str]]:
+    """Part names into runs of neighbours that have values in the same rows."""
+    run: list[str] = []
+    for name, texts in columns.items():
+        if run and not _alike(columns[run[-1]], texts):
+            yield run
+            run = []
+        run.append(name)
+    if run:
+        yield run
+
+
+def _alike(one: pl.Series, other: pl.Series) -> bool:
+    if one.null_count() != other.null_count():
+        return False
+    return not one.null_count() or bool((one.is_null() == other.is_null()).all())
+
+
+def _encoded(names: list[str]) -> list[str | pl.Expr]:
+    """Write columns as members of an object, whatever is in them."""
     encoded = pl.struct(names).struct.json_encode()
-    return encoded.str.strip_prefix("{").str.strip_suffix("}")
+    members = encoded.str.strip_prefix("{").str.strip_suffix("}")
+    return [pl.when(pl.col(names[0]).is_not_null()).then(members)]
+
+
+def _plain(names: list[str]) -> list[str | pl.Expr]:
+    """Write columns as members of an object, when no text needs an escape."""
+    parts: list[str | pl.Expr] = []
+    for name in names:
+        parts += [f'{"," if parts else ""}{orjson.dumps(name).decode()}:"']
+        parts += [pl.col(name), '"']
+    return parts
+
+
+def _concat(parts: Iterable[str | pl.Expr], *, ignore_nulls: bool = False) -> pl.Expr:
+    """Join texts and columns; what is null makes all null, unless it is ignored."""
+    joined: list[pl.Expr] = []
+    for literal, some in groupby(parts, key=lambda part: isinstance(part, str)):
+        if literal:
+            joined.append(pl.lit("".join(map(str, some))))
+        else:
+            joined += [part for part in some if isinstance(part, pl.Expr)]
+    return pl.concat_str(joined, ignore_nulls=ignore_nulls)
 
 
 # --- Events and rejects --------------------------------------------------------------

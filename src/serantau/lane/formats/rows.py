@@ -57,7 +57,8 @@ class Rows:
     locate: tells (line, text) of rows by their positions in the frame. rest: what a
     record has beside the frame's columns, as members of a JSON object without braces.
     faults: what could not be cut. left: the block's end that is not a whole row yet.
-    skipped: rows that the format does not take for reports.
+    skipped: rows that the format does not take for reports. plain: no value has a
+    letter that JSON escapes.
     """
 
     frame: pl.DataFrame
@@ -69,6 +70,7 @@ class Rows:
     faults: tuple[Fault, ...] = ()
     left: bytes = b""
     skipped: int = 0
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ _COMMENTS: Final = 10_000
 _COLUMNS: Final = 5_000
 # Stands in no text file, so that nothing is ever cut at it: one line is one value.
 _NOWHERE: Final = "\x1f"
+# What JSON writes otherwise, beside quotes and what may end a line.
+_ESCAPED: Final = bytes(set(range(32)) - set(b"\r\n")) + b"\\"
 # Polars unpacks what begins like this, by itself and without a limit.
 _PACKED: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"x\x01", b"x^", b"x\x9c", b"x\xda")
 
@@ -146,12 +148,14 @@ class Cutter:
             last: nothing comes behind it. Otherwise what may be a row's beginning is
                 left over.
         """
-        frame = None if self._is_odd(data) else self._by_polars(data)
-        if frame is None and (mended := mend(data, self.form.encoding)) is not None:
+        read = None if self._is_odd(data) else self._by_polars(data)
+        if read is None and (mended := mend(data, self.form.encoding)) is not None:
             data = mended
-            frame = None if self._is_odd(data) else self._by_polars(data)
-        if frame is None:
+            read = None if self._is_odd(data) else self._by_polars(data)
+        if read is None:
             return self._by_record(data, last=last)
+        frame, unquoted = read
+        plain = unquoted and self._is_plain(data, frame.height)
         lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
         places = pl.int_range(frame.height, eager=True)
         blank = self._blank(frame)
@@ -163,6 +167,7 @@ class Cutter:
             frame.height,
             lines,
             lambda wanted: self._locate(data, [places[at] for at in wanted]),
+            plain=plain,
         )
 
     def _is_odd(self, data: bytes) -> bool:
@@ -177,15 +182,18 @@ class Cutter:
             return True
         return form.skip_space
 
-    def _by_polars(self, data: bytes) -> pl.DataFrame | None:
-        """Read a well-formed block; None when it is not."""
+    def _by_polars(self, data: bytes) -> tuple[pl.DataFrame, bool] | None:
+        """Read a well-formed block, and say whether no value has a quote.
+
+        Gives None when it is not well-formed.
+        """
         bare = self.form.cut == "lines"
-        plain = [str(at) for at in range(len(self.names))]
+        places = [str(at) for at in range(len(self.names))]
         try:
             frame = pl.read_csv(
                 data,
                 has_header=False,
-                schema=dict.fromkeys(plain, pl.String),
+                schema=dict.fromkeys(places, pl.String),
                 separator=_NOWHERE if bare else self.form.delimiter,
                 quote_char=None if bare else self.form.quote or None,
                 null_values=[""],
@@ -194,37 +202,55 @@ class Cutter:
             )
         except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
             return None
+        unquoted = False
         if bare:
             frame = frame.select(clean(frame.to_series()))
-        elif not self._adds_up(data, frame):
-            return None
+        else:
+            more = self._more(data, frame)
+            if more is None or (more and not self._adds_up(data, frame, more)):
+                return None
+            unquoted = not more if self.form.quote == '"' else b'"' not in data
         if self.form.missing:
             none = pl.all().is_in(self.form.missing)
             frame = frame.with_columns(pl.when(~none).then(pl.all()))
-        return frame.rename(dict(zip(plain, self.names, strict=True)))
+        return frame.rename(dict(zip(places, self.names, strict=True))), unquoted
 
-    def _adds_up(self, data: bytes, frame: pl.DataFrame) -> bool:
-        """Say whether a block's bytes are those of its values and what parts them.
+    @staticmethod
+    def _is_plain(data: bytes, height: int) -> bool:
+        """Say whether no value can have a letter, beside quotes, that JSON escapes."""
+        ends = data.count(b"\n")
+        return (
+            ends == height - (not data.endswith(b"\n"))
+            and data.count(b"\r") in {0, ends}
+            and len(data.translate(None, _ESCAPED)) == len(data)
+        )
+
+    def _more(self, data: bytes, frame: pl.DataFrame) -> int | None:
+        """Tell how many bytes more a block would have by its values than it has.
 
         In a well-formed block each byte is of a value, a separator, a line's end or a
-        quote, and each quote that a value has is written twice. A row that is too short
-        leaves a difference. Quotes within values are looked at by their rows.
+        quote. A row that is too short makes a difference, and so does each quote that
+        is in a value: there it is counted twice. None when a quote is open at the end,
+        which Polars does not always notice.
         """
-        quote = self.form.quote
-        quotes = data.count(quote.encode()) if quote else 0
+        quotes = data.count(self.form.quote.encode()) if self.form.quote else 0
         if quotes % 2:
-            # One is open at the end, which Polars does not always notice.
-            return False
+            return None
         height = frame.height
         ends = height - (not data.endswith(b"\n"))
         if data[: data.find(b"\n") + 1].endswith(b"\r\n"):
             ends *= 2
         values = frame.select(pl.sum_horizontal(pl.all().str.len_bytes().sum())).item()
         parted = height * (frame.width - 1)
-        more = (values or 0) + parted + ends + quotes - len(data)
-        if not more:
-            return True
-        if quotes:
+        return (values or 0) + parted + ends + quotes - len(data)
+
+    def _adds_up(self, data: bytes, frame: pl.DataFrame, more: int) -> bool:
+        """Say whether a block whose bytes differ (`_more`) is well-formed all the same.
+
+        Quotes within values are looked at by their rows.
+        """
+        quote = self.form.quote
+        if quote:
             within = pl.all().str.count_matches(quote, literal=True)
             found = frame.select(pl.sum_horizontal(within)).to_series()
             quoted = (found > 0).arg_true().to_list()
