@@ -5,8 +5,10 @@ This is the part of the lane that holds frames, and is imported when there is wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Final
 
@@ -18,9 +20,11 @@ from serantau.desk.lane import TOGETHER_BYTES, Lane
 from serantau.desk.lane_reference import Referring
 from serantau.errors import BadInput, ConfigError, StoreError, TheirError
 from serantau.lane.archive import Archive, Writing, Written
+from serantau.lane.chain import Part, Sending, Told, judge, packed
 from serantau.lane.condition import equals
+from serantau.lane.engine import THREADS, Ahead, Engine
 from serantau.lane.formats.form import Format
-from serantau.lane.formats.reading import read
+from serantau.lane.formats.reading import Worked, read, through
 from serantau.lane.formats.registry import Formats
 from serantau.lane.formats.rows import Limits
 from serantau.lane.frame import EVENTS, REJECTS, conform
@@ -40,6 +44,8 @@ _SOME: Final = 10
 # Up to this size batches are judged as one frame, when they unpack to few rows.
 _SMALL: Final = 1_000_000
 _SMALL_ROWS: Final = 50_000
+# Pieces of a batch that wait for its turn; only what is told of each is held here.
+_PIECES_AHEAD: Final = 4
 _DAY_US: Final = 86_400_000_000
 
 _log = structlog.get_logger(__name__)
@@ -78,8 +84,11 @@ class Outcome:
         return self.rows + self.repeated + self.rejects
 
 
+_Judged = Worked[Told, pl.DataFrame]
+
+
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Small:
     """A small batch, read: its rows (EVENTS), and what could not be read (REJECTS)."""
 
     batch: Batch
@@ -91,13 +100,16 @@ class _Part:
 class Kernel:
     """Joins formats, kernel and archive for one node. One thread uses it at a time."""
 
-    def __init__(self, lane: Lane) -> None:
-        """Work for `lane`."""
+    def __init__(self, lane: Lane, engine: Engine = THREADS) -> None:
+        """Work for `lane`, by `engine`."""
         self.lane = lane
+        self.engine = engine
         node = lane.node
         self.archive = Archive(node.config.archive, node.config.lane.storage)
         self._abroad = Abroad(node)
         self._referring = Referring(node)
+        self._sending = Sending(engine)
+        self._begun: dict[str, Ahead[_Judged]] = {}
         self._limits = Limits(file_bytes=node.config.limits.file_bytes)
 
     def work(
@@ -144,7 +156,7 @@ class Kernel:
         What judging costs beside the rows is paid once instead of for each of them.
         """
         ended: list[Outcome] = []
-        parts: list[_Part] = []
+        parts: list[_Small] = []
         alone: list[Batch] = []
         for batch in batches:
             if not going():
@@ -173,7 +185,7 @@ class Kernel:
                 return ended, alone
             return ended, alone + [one.batch for one in parts]
 
-    def _whole(self, batch: Batch, formats: Formats) -> _Part | None:
+    def _whole(self, batch: Batch, formats: Formats) -> _Small | None:
         """Read a batch at once; None when it is in the archive, or is not small."""
         if self._is_in(batch, 1):
             return None
@@ -187,9 +199,9 @@ class Kernel:
                 if rows > _SMALL_ROWS:
                     return None
         frame = pl.concat(frames, how="diagonal")
-        return _Part(batch, form, frame, pl.concat(rejects))
+        return _Small(batch, form, frame, pl.concat(rejects))
 
-    def _judge(self, parts: list[_Part]) -> list[Outcome]:
+    def _judge(self, parts: list[_Small]) -> list[Outcome]:
         """Judge, write and commit small batches.
 
         Raises:
@@ -347,6 +359,32 @@ class Kernel:
             )
         return form
 
+    def begin(self, batches: Sequence[Batch]) -> None:
+        """Let an engine that has room begin with batches that are not small.
+
+        Whatever goes wrong is found again, and told, when they are worked on.
+        """
+        with suppress(Exception):
+            formats = Formats(self.lane.node.home / FORMATS)
+            for batch in batches:
+                if batch.attempts == 1 and (len(batches) == 1 or batch.size > _SMALL):
+                    form = self._form(batch, formats)
+                    work = self._judged(batch, form)
+                    self._begun[batch.digest] = Ahead(work, _PIECES_AHEAD)
+
+    def close(self) -> None:
+        """Leave what was begun and not worked on."""
+        while self._begun:
+            self._begun.popitem()[1].close()
+
+    def _judged(self, batch: Batch, form: Format) -> Generator[_Judged]:
+        """Have a batch's pieces judged; they come in its order."""
+        by = partial(judge, reference=self._sending.send(self._referring.reference()))
+        with self.lane.open(batch) as stream:
+            yield from through(
+                stream, form, self._origin(batch), by, self.engine, limits=self._limits
+            )
+
     def _write(
         self,
         batch: Batch,
@@ -357,33 +395,44 @@ class Kernel:
     ) -> Outcome:
         outcome = Outcome(batch, form.name)
         most = self._most(batch)
-        reference = self._referring.reference()
         own = self.lane.node.config.node.member
-        with self.lane.open(batch) as stream:
-            for piece in read(stream, form, self._origin(batch), limits=self._limits):
+        pieces = self._begun.pop(batch.digest, None) or self._judged(batch, form)
+
+        def parts() -> Iterator[Part]:
+            nonlocal outcome
+            for piece in pieces:
                 if not going():
                     raise Stopped
-                done = run(piece.frame, reference)
-                events = self._not_held(
-                    seen.new(done.events),
-                    batch.feed,
-                    batch.digest if batch.round else "",
+                told = piece.told
+                keys = told.keys.with_row_index("row")
+                keys = self._not_held(
+                    seen.new(keys), batch.feed, batch.digest if batch.round else ""
                 )
                 if batch.size <= TOGETHER_BYTES:
-                    seen.told.append(findings(events))
+                    seen.told.append(findings(keys))
+                unread = told.rejects.with_columns(pl.col("line") + piece.number)
                 rejects = pl.concat(
-                    [conform(one, REJECTS) for one in (piece.rejects, done.rejects)]
+                    [conform(one, REJECTS) for one in (piece.rejects, unread)]
                 )
-                writing.add(events, rejects)
-                gone = piece.frame.height - done.rejects.height - events.height
+                writing.add_rejects(rejects)
                 outcome = replace(
                     outcome,
-                    rows=outcome.rows + events.height,
-                    repeated=outcome.repeated + gone,
+                    rows=outcome.rows + keys.height,
+                    repeated=outcome.repeated
+                    + (piece.rows - unread.height - keys.height),
                     rejects=outcome.rejects + rejects.height,
-                    abroad=outcome.abroad or bool((events["member"] != own).any()),
+                    abroad=outcome.abroad or bool((keys["member"] != own).any()),
                 )
                 self._check_size(outcome, most)
+                all_ = keys.height == told.keys.height
+                chosen = None if all_ else keys["row"]
+                size = told.size * keys.height // max(told.keys.height, 1)
+                yield Part(piece.body, chosen, piece.number, keys.height, size)
+
+        table = self.archive.events
+        with closing(pieces):
+            for files in packed(parts(), (batch.digest,), table, self.engine):
+                writing.keep(files)
         return outcome
 
     def _origin(self, batch: Batch) -> Origin:

@@ -7,7 +7,7 @@ and marks the batch, so it counts once, whatever is killed and whoever races.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -32,6 +32,7 @@ from serantau.lane.delta import (
 )
 from serantau.lane.erasure import Erased, Scope, erase
 from serantau.lane.frame import EVENTS, REJECTS, conform
+from serantau.lane.packed import Packed
 from serantau.lane.upkeep import Folded, Keep, expire, fold
 
 ORDER: Final = ("source_hi", "source_lo")
@@ -61,7 +62,7 @@ _REJECTS_ORDER: Final = ("batch", "line")
 _REJECTS_MEASURED: Final = ("received", "batch", "feed", "line")
 # A file of an archive that keeps up: large enough to compress, small enough to sort.
 FILE_ROWS: Final = 524_288
-_FILE_BYTES: Final = 512_000_000
+FILE_BYTES: Final = 512_000_000
 # `day` follows `time` only so far: a list with six years in it makes no 2,000 files.
 _BACK: Final = pl.duration(days=31)
 _AHEAD: Final = pl.duration(days=1)
@@ -122,17 +123,38 @@ class Writing:
         Raises:
             StoreError: a file cannot be written.
         """
-        if rejects is not None and rejects.height:
-            self._rejects += self._archive.write_rejects(rejects, self._batches)
+        if rejects is not None:
+            self.add_rejects(rejects)
         size = int(events.estimated_size())
         if self._waiting and (
-            self._rows + events.height > FILE_ROWS or self._bytes + size > _FILE_BYTES
+            self._rows + events.height > FILE_ROWS or self._bytes + size > FILE_BYTES
         ):
             self._flush()
         if events.height:
             self._waiting.append(events)
             self._rows += events.height
             self._bytes += size
+
+    def add_rejects(self, rejects: pl.DataFrame) -> None:
+        """Take in rows that could not be read (REJECTS).
+
+        Raises:
+            StoreError: a file cannot be written.
+        """
+        if rejects.height:
+            self._rejects += self._archive.write_rejects(rejects, self._batches)
+
+    def keep(self, files: Iterable[Added | Packed]) -> None:
+        """Take in files of events that were written or made elsewhere.
+
+        Raises:
+            StoreError: one cannot be written.
+        """
+        put = self._archive.events.put
+        for one in files:
+            self._events.append(
+                put(one, self._batches) if isinstance(one, Packed) else one
+            )
 
     def _flush(self) -> None:
         if self._waiting:
@@ -207,7 +229,7 @@ class Archive:
         """
         return _spread(
             self.events,
-            conform(events).with_columns(_day_of_event()),
+            days_of(events),
             batches or tuple(events["batch"].unique().sort()),
         )
 
@@ -221,8 +243,10 @@ class Archive:
         """
         return _spread(
             self.rejects,
-            conform(rejects, REJECTS).with_columns(
-                pl.col("received").dt.date().alias(DAY)
+            _parts(
+                conform(rejects, REJECTS).with_columns(
+                    pl.col("received").dt.date().alias(DAY)
+                )
             ),
             batches or tuple(rejects["batch"].unique().sort()),
         )
@@ -446,19 +470,29 @@ class Archive:
         return self.events.vacuum() + self.rejects.vacuum()
 
 
-def _day_of_event() -> pl.Expr:
-    """Give the partition: the day of `time`, where that is near `received`."""
+def days_of(events: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Part events (EVENTS) by the day they belong to, as an ISO date.
+
+    It is the day of `time`, where that is near `received`.
+    """
     time, received = pl.col("time"), pl.col("received")
     near = time.is_between(received - _BACK, received + _AHEAD)
-    return pl.when(near).then(time).otherwise(received).dt.date().alias(DAY)
+    day = pl.when(near).then(time).otherwise(received).dt.date().alias(DAY)
+    return _parts(conform(events).with_columns(day))
+
+
+def _parts(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    for (day,), part in sorted(frame.partition_by(DAY, as_dict=True).items()):
+        yield str(day), part.drop(DAY)
 
 
 def _spread(
-    table: Table, frame: pl.DataFrame, batches: tuple[str, ...]
+    table: Table,
+    parts: Iterable[tuple[str, pl.DataFrame]],
+    batches: tuple[str, ...],
 ) -> tuple[Added, ...]:
     return tuple(
-        table.write(table.arranged(part.drop(DAY)), str(day), batches=batches)
-        for (day,), part in sorted(frame.partition_by(DAY, as_dict=True).items())
+        table.write(table.arranged(part), day, batches=batches) for day, part in parts
     )
 
 

@@ -12,8 +12,9 @@ import threading
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import msgspec
 import polars as pl
@@ -31,11 +32,11 @@ from deltalake.transaction import (
 from serantau.clock import SystemClock
 from serantau.errors import StoreError
 from serantau.lane.disk import mend, sync, write_durably
+from serantau.lane.packed import ROW_GROUP, ZSTD, Packed, pack, stats_of
 
 DAY: Final = "day"
 LOOSE: Final = "loose"
 FOLD: Final = "fold"
-ROW_GROUP: Final = 65_536
 GRACE: Final = 24 * 3600
 """Seconds that a file may wait for its commit, and a removed one for its readers."""
 
@@ -58,11 +59,11 @@ _QUIET: Final = PostCommitHookProperties(
 )
 # Opening replays the log since the last checkpoint: 0.2 ms for each commit.
 _CHECKPOINT_EVERY: Final = 40
-# Longer texts than this say nothing about where something is.
-_LONGEST: Final = 64
-# Sorted columns pack better at zstd's first level than at its third, and faster.
-_ZSTD: Final = 1
 _REWRITING: Final = "rewriting "
+# Options of a store that other machines may be told.
+_PUBLIC: Final = frozenset(
+    {"aws_endpoint_url", "aws_region", "aws_allow_http", "max_retries", "retry_timeout"}
+)
 
 TRIES: Final = 50
 """How often a commit is tried anew when others come first."""
@@ -137,6 +138,16 @@ class Table:
         self._local = None if "://" in root else Path(root)
         self._lock = threading.RLock()
         self._kept: tuple[DeltaTable, int] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The keys to a store stay: a machine that this is sent to has its own.
+        public = {name: self.storage[name] for name in _PUBLIC & self.storage.keys()}
+        return Table, (self.root, self.schema, self.order, self._measured, public)
+
+    @property
+    def everywhere(self) -> bool:
+        """Say whether other machines reach it as this one does."""
+        return self._local is None
 
     # Opening
 
@@ -228,7 +239,7 @@ class Table:
         with told(self.root):
             if self._local is not None:
                 size = write_durably(
-                    self._local / path, lambda stream: _pack(frame, stream)
+                    self._local / path, lambda stream: pack(frame, stream)
                 )
             else:
                 size = self._write_there(frame, path)
@@ -237,7 +248,35 @@ class Table:
             day=day,
             size=size,
             rows=frame.height,
-            stats=_stats(frame, self._measured),
+            stats=stats_of(frame, self._measured),
+            made=SystemClock().now() // 1000,
+            batches=batches,
+        )
+
+    def packed(self, frame: pl.DataFrame, day: str) -> Packed:
+        """Make the file of a frame, which `put` writes later and elsewhere."""
+        body = BytesIO()
+        pack(frame, body)
+        stats = stats_of(frame, self._measured)
+        return Packed(day, frame.height, stats, body.getvalue())
+
+    def put(self, packed: Packed, batches: tuple[str, ...] = ()) -> Added:
+        """Write a file of a folder's table as `write` does.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        path = f"{DAY}={packed.day}/{LOOSE}-{uuid.uuid4().hex}.parquet"
+        with told(self.root):
+            size = write_durably(
+                Path(self.root, path), lambda stream: stream.write(packed.body)
+            )
+        return Added(
+            path=path,
+            day=packed.day,
+            size=size,
+            rows=packed.rows,
+            stats=packed.stats,
             made=SystemClock().now() // 1000,
             batches=batches,
         )
@@ -262,7 +301,7 @@ class Table:
         # files would hold the interpreter's lock for as long as the store takes.
         frame.write_parquet(
             f"{self.root}/{path}",
-            compression_level=_ZSTD,
+            compression_level=ZSTD,
             row_group_size=ROW_GROUP,
             statistics=True,
             storage_options=self.storage or None,
@@ -513,44 +552,3 @@ def too_busy(table: Table) -> StoreError:
     return StoreError(
         f"Others committed to {table.root} first, {TRIES} times.", mend="Try again."
     )
-
-
-def _pack(frame: pl.DataFrame, stream: IO[bytes]) -> None:
-    frame.write_parquet(
-        stream, compression_level=_ZSTD, row_group_size=ROW_GROUP, statistics=True
-    )
-
-
-def _stats(frame: pl.DataFrame, measured: Sequence[str]) -> str:
-    """Write what a file's columns span, as the Delta protocol has it."""
-    spans = frame.select(
-        expression
-        for name in measured
-        for expression in (
-            pl.col(name).min().alias(f"min.{name}"),
-            pl.col(name).max().alias(f"max.{name}"),
-            pl.col(name).null_count().alias(f"null.{name}"),
-        )
-    ).row(0, named=True)
-    least, most, nulls = {}, {}, {}
-    for name in measured:
-        low, high = _span(spans[f"min.{name}"]), _span(spans[f"max.{name}"])
-        if low is not None and high is not None:
-            least[name], most[name] = low, high
-        nulls[name] = spans[f"null.{name}"]
-    return msgspec.json.encode(
-        {
-            "numRecords": frame.height,
-            "minValues": least,
-            "maxValues": most,
-            "nullCount": nulls,
-        }
-    ).decode()
-
-
-def _span(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= _LONGEST else None
-    if value is None or isinstance(value, int):
-        return value
-    return value.isoformat(timespec="microseconds").replace("+00:00", "Z")

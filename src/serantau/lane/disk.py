@@ -16,7 +16,7 @@ import msgspec
 _PARQUET: Final = b"PAR1"
 
 
-def write_durably(path: Path, write: Callable[[IO[bytes]], None]) -> int:
+def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> int:
     """Write a new file and have it on disk, with its name; gives its size.
 
     Raises:

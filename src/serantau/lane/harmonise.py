@@ -210,7 +210,7 @@ _FAULTS: Final = (
 def _rejects(frame: pl.DataFrame, faults: pl.Series) -> pl.DataFrame:
     """Write the rows with a fault as REJECTS; raw: what was read of it, as JSON."""
     bad = frame.with_columns(fault=faults).filter(pl.col("fault").is_not_null())
-    read = [name for name in EVENTS if _any(bad[name])]
+    read = [name for name in EVENTS if name != "number" and _any(bad[name])]
     value = pl.coalesce(
         pl.when(pl.col("fault") == place).then(pl.col(column).cast(pl.String))
         for place, (column, _) in enumerate(_FAULTS)

@@ -15,7 +15,7 @@ import ipaddress
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -389,20 +389,20 @@ class Version:
 class Shelf:
     """The sets that a node keeps, in a folder: `KIND.NAME@DAY.parquet`.
 
-    held: sets that are in memory whatever happens, by version; a shelf that is sent to
-    another machine carries these and needs no folder.
+    files: gives the files of these, which are in no folder: so a shelf is sent to
+    another machine.
     """
 
     folder: Path | None = None
-    held: Mapping[Version, Ranges] = field(default_factory=dict)
+    files: Mapping[Version, Callable[[], bytes]] = field(default_factory=dict)
     _recent: OrderedDict[Version, Ranges] = field(default_factory=OrderedDict)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shelf, (self.folder, dict(self.held))
+        return Shelf, (self.folder, dict(self.files))
 
     def versions(self, kind: Kind) -> list[Version]:
         """List the versions of a kind, the oldest first."""
-        found = {one for one in self.held if one.kind is kind}
+        found = {one for one in self.files if one.kind is kind}
         if self.folder is not None and self.folder.is_dir():
             for path in self.folder.glob(f"{kind}.*.parquet"):
                 if named := _FILE.fullmatch(path.stem):
@@ -419,21 +419,30 @@ class Shelf:
         Raises:
             NotFound: there is no such version.
         """
-        if (ranges := self.held.get(version)) is not None:
-            return ranges
         if (ranges := self._recent.get(version)) is not None:
             self._recent.move_to_end(version)
             return ranges
-        ranges = Ranges.of(version.label, pl.read_parquet(self._path(version)))
+        file = self.files.get(version)
+        source = self._path(version) if file is None else io.BytesIO(file())
+        ranges = Ranges.of(version.label, pl.read_parquet(source))
         self._recent[version] = ranges
         while len(self._recent) > _KEPT_IN_MEMORY * len(Kind):
             self._recent.popitem(last=False)
         return ranges
 
-    def carrying(self, days: Iterable[str]) -> Shelf:
-        """Give a shelf that has what these days need in memory, and no folder."""
-        chosen = {self.on(kind, day) for kind in Kind for day in set(days)}
-        return Shelf(None, {one: self.load(one) for one in chosen if one is not None})
+    def stamps(self) -> dict[Version, tuple[int, int]]:
+        """List the versions in the folder, and what tells each from a later file."""
+        versions = [one for kind in Kind for one in self.versions(kind)]
+        stats = {one: self._path(one).stat() for one in versions}
+        return {one: (stat.st_mtime_ns, stat.st_size) for one, stat in stats.items()}
+
+    def file(self, version: Version) -> bytes:
+        """Give the file of a version in the folder.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        return self._path(version).read_bytes()
 
     def add(
         self, version: Version, frame: pl.DataFrame, *, anyway: bool = False

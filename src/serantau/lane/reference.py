@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import polars as pl
 from serantau.lane.lists import Lists, Warninglist
 from serantau.lane.match import NOTHING, Known
 from serantau.lane.owners import Owners
-from serantau.lane.ranges import Shelf, Special, special
+from serantau.lane.ranges import Shelf, Special, Version, special
 from serantau.rules.asset import Asset
 
 
@@ -64,6 +64,6 @@ class Reference:
             dict(categories or {}),
         )
 
-    def carrying(self, days: Iterable[str]) -> Reference:
-        """Give a reference that needs no folder for events of these days."""
-        return replace(self, shelf=self.shelf.carrying(days))
+    def sent(self, files: Mapping[Version, Callable[[], bytes]]) -> Reference:
+        """Give a reference that needs no folder, and gets range data by these."""
+        return replace(self, shelf=Shelf(files=files))

@@ -10,6 +10,7 @@ import pytest
 
 from kernels import COUNTRIES, DAY, MEMBERS, judged, run
 from serantau.lane import lists, match, ranges
+from serantau.lane.engine import Here
 from serantau.lane.reference import Reference
 from serantau.lane.why import why
 from serantau.rules.asset import Asset, Kind
@@ -65,10 +66,11 @@ def test_the_data_of_the_events_day_is_used(folder: Path, tmp_path: Path) -> Non
             *("2026-11-19", "2026-11-01", "2026-11-19"),
             *("2026-11-01", "2026-11-01", "2026-11-01"),
         ]
-    days = ["2026-10-09", "2026-11-01", "2026-11-20"]
-    carried = pickle.loads(pickle.dumps(reference.carrying(days)))  # noqa: S301
-    assert carried.shelf.folder is None
-    assert run(*said, reference=carried).events.equals(events)
+    shelf = reference.shelf
+    files = {version: Here(shelf.file(version)) for version in shelf.stamps()}
+    sent = pickle.loads(pickle.dumps(reference.sent(files)))  # noqa: S301
+    assert sent.shelf.folder is None
+    assert run(*said, reference=sent).events.equals(events)
 
 
 def asset(party: str, kind: Kind, value: str, **more: Any) -> Asset:

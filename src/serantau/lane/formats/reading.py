@@ -3,20 +3,22 @@
 Memory stays within about 500 MB for a file of any size: two blocks of at most 32 MB are
 worked on at once, each with its columns and its piece, while the caller has a third. A
 JSON document that is not in lines is held whole, up to its limit (256 MB by default).
+An engine with more machines works on more blocks at once, and what is made of each
+stays there.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import polars as pl
 
 from serantau.errors import BadInput
+from serantau.lane.engine import THREADS, Engine, Held, Here
 from serantau.lane.formats import arrow, values
 from serantau.lane.formats.blocks import Block, Lines
 from serantau.lane.formats.documents import Extractor, is_document
@@ -27,7 +29,9 @@ from serantau.lane.formats.source import Member, Source, members
 from serantau.lane.formats.table import Cutter, read_head
 from serantau.lane.origin import Origin
 
-_AHEAD: Final = 2
+R = TypeVar("R")
+T = TypeVar("T")
+
 _TELLING: Final = frozenset({"time", "first_seen", "last_seen", "type", "class"})
 
 
@@ -51,35 +55,110 @@ def read(
         BadInput: it is damaged, no file of this format at all, or no text.
         TooLarge: it passes a limit.
     """
+    work = through(source, form, origin, _as_it_is, THREADS, limits=limits)
+    for one in work:
+        frame = one.body().with_columns(pl.col("number") + one.number)
+        yield Piece(frame, one.rejects, one.skipped)
+
+
+def _as_it_is(piece: Piece) -> tuple[None, pl.DataFrame]:
+    return None, piece.frame
+
+
+@dataclass(frozen=True, slots=True)
+class Worked(Generic[R, T]):
+    """What was made of a piece where it was cut.
+
+    told, body: what the judge gave. number: is to be added to the numbers of its rows,
+    which it did not know there. rows: of its frame. rejects, skipped: as `Piece` has
+    them.
+    """
+
+    told: R
+    body: Held[T]
+    number: int
+    rows: int
+    rejects: pl.DataFrame
+    skipped: int
+
+
+def through(
+    source: Source,
+    form: Format,
+    origin: Origin,
+    judge: Callable[[Piece], tuple[R, T]],
+    engine: Engine,
+    *,
+    limits: Limits | None = None,
+) -> Iterator[Worked[R, T]]:
+    """Read a file piece by piece, and have something made of each where it is cut.
+
+    Args:
+        source: a path, bytes, or a binary file that can seek.
+        form: how it is written.
+        origin: the batch it is.
+        judge: what is made of a piece; its numbers and the lines of its rejects are
+            counted from its own beginning. Pure.
+        engine: where that is done.
+        limits: what it may be.
+
+    Yields:
+        What came of it, in the file's order; as `read` says.
+
+    Raises:
+        BadInput: it is damaged, no file of this format at all, or no text.
+        TooLarge: it passes a limit.
+    """
     limits = limits or Limits()
     number = 1
     for member in members(source, origin.name, limits):
-        for piece, counted in _member(member, form, origin, limits):
-            if piece.frame.height or piece.rejects.height or piece.skipped:
-                yield _numbered(piece, number)
-            number += counted
+        for cut, told, body in _member(member, form, origin, judge, engine, limits):
+            if cut.rows or cut.rejects.height or cut.skipped:
+                yield Worked(told, body, number, cut.rows, cut.rejects, cut.skipped)
+            number += cut.counted
 
 
-def _numbered(piece: Piece, number: int) -> Piece:
-    frame = piece.frame.with_columns(pl.col("number") + number)
-    return Piece(frame, piece.rejects, piece.skipped)
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """What counts of a block: its lines and rows, what it left over and refused."""
+
+    lines: int
+    counted: int
+    left: bytes
+    rows: int
+    rejects: pl.DataFrame
+    skipped: int
 
 
-_Counted = tuple[Piece, int]
+_Done = tuple[_Cut, R, Held[T]]
 
 
 def _member(
-    member: Member, form: Format, origin: Origin, limits: Limits
-) -> Iterator[_Counted]:
+    member: Member,
+    form: Format,
+    origin: Origin,
+    judge: Callable[[Piece], tuple[R, T]],
+    engine: Engine,
+    limits: Limits,
+) -> Iterator[_Done[R, T]]:
     report = origin.report or form.report(member.name) or form.report(origin.name)
     if form.cut == "arrow":
-        yield from arrow.pieces(member.stream, form, report, origin, limits)
+        made = arrow.pieces(member.stream, form, report, origin, limits)
+        yield from _judged(made, judge, engine)
         return
     lines = Lines(member.stream, limits)
     if not lines.peek(1):
         return
     if form.cut == "json":
-        yield from _json(lines, form, report, origin, limits)
+        fitted = fit(form, report, form.every_role())
+        extractor = Extractor(form, tuple(fitted.roles), limits)
+        make = partial(harmonise, fit=fitted, origin=origin)
+        if is_document(lines):
+            rows = extractor.document(lines)
+            piece = _shifted(make(rows), 1)
+            yield from _judged([(piece, rows.counted)], judge, engine)
+            return
+        yield from _pieces(lines, _Work(extractor.cut, make, judge), engine, 0, limits)
         return
     head = read_head(lines, form)
     fitted = fit(form, report, head.names)
@@ -88,22 +167,27 @@ def _member(
     work = _Work(
         Cutter(form, head.names, limits).cut,
         partial(harmonise, fit=fitted, origin=origin, stamp=stamp),
-        limits,
+        judge,
     )
-    yield from _pieces(lines, work, head.lines)
+    yield from _pieces(lines, work, engine, head.lines, limits)
 
 
-def _json(
-    lines: Lines, form: Format, report: str, origin: Origin, limits: Limits
-) -> Iterator[_Counted]:
-    fitted = fit(form, report, form.every_role())
-    extractor = Extractor(form, tuple(fitted.roles), limits)
-    work = _Work(extractor.cut, partial(harmonise, fit=fitted, origin=origin), limits)
-    if not is_document(lines):
-        yield from _pieces(lines, work, 0)
-        return
-    rows = extractor.document(lines)
-    yield _shifted(work.make(rows), 1), rows.counted
+def _judged(
+    pieces: Iterable[tuple[Piece, int]],
+    judge: Callable[[Piece], tuple[R, T]],
+    engine: Engine,
+) -> Iterator[_Done[R, T]]:
+    """Have pieces judged that were cut here."""
+    counts: deque[_Cut] = deque()
+
+    def items() -> Iterator[Piece]:
+        for piece, counted in pieces:
+            rows = piece.frame.height
+            counts.append(_Cut(0, counted, b"", rows, piece.rejects, piece.skipped))
+            yield piece
+
+    for told, body in engine.map(judge, items(), engine.ahead):
+        yield counts.popleft(), told, body
 
 
 def _check_fit(fitted: Fit, form: Format, names: tuple[str, ...]) -> None:
@@ -135,16 +219,28 @@ def _stamp(form: Format, comments: tuple[str, ...]) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What is done with a block: cut it, and make a piece of its rows."""
+class _Work(Generic[R, T]):
+    """What is done with a block: cut it, make a piece of its rows, and judge it."""
 
     cut: Callable[..., Rows]
     make: Callable[[Rows], Piece]
-    limits: Limits
+    judge: Callable[[Piece], tuple[R, T]]
 
-    def do(self, data: bytes, *, last: bool) -> tuple[Rows, Piece]:
-        rows = self.cut(data, last=last)
-        return rows, self.make(rows)
+    def do(self, block: Block) -> tuple[tuple[_Cut, R], T]:
+        return self.judged(self.cut(block.data, last=block.last))
+
+    def judged(self, rows: Rows) -> tuple[tuple[_Cut, R], T]:
+        piece = self.make(rows)
+        cut = _Cut(
+            rows.lines,
+            rows.counted,
+            rows.left,
+            piece.frame.height,
+            piece.rejects,
+            piece.skipped,
+        )
+        told, body = self.judge(piece)
+        return (cut, told), body
 
 
 @dataclass(slots=True)
@@ -155,52 +251,52 @@ class _Count:
     left: bytes = b""
 
 
-_Done = tuple[Rows, Piece]
-
-
-def _pieces(lines: Lines, work: _Work, taken: int) -> Iterator[_Counted]:
-    """Work on blocks ahead of the caller, and give their pieces in order.
+def _pieces(
+    lines: Lines, work: _Work[R, T], engine: Engine, taken: int, limits: Limits
+) -> Iterator[_Done[R, T]]:
+    """Work on blocks ahead of the caller, and give what came of them in order.
 
     A block is begun in the belief that the one before it ended with a whole row. Where
     that was not so, what was left over goes before it and it is done again.
     """
     count = _Count(taken + 1)
-    waiting: deque[tuple[Block, Future[_Done]]] = deque()
-    with ThreadPoolExecutor(_AHEAD, "serantau-read") as threads:
-        try:
-            for block in lines.blocks():
-                future = threads.submit(work.do, block.data, last=block.last)
-                waiting.append((block, future))
-                if len(waiting) >= _AHEAD:
-                    yield from _finish(*waiting.popleft(), work, count)
-            while waiting:
-                yield from _finish(*waiting.popleft(), work, count)
-        finally:
-            for _, future in waiting:
-                future.cancel()
+    waiting: deque[Block] = deque()
+
+    def items() -> Iterator[Block]:
+        for block in lines.blocks():
+            waiting.append(block)
+            yield block
+
+    for (cut, told), body in engine.map(work.do, items(), engine.ahead):
+        block = waiting.popleft()
+        if block.long:
+            # What was left before it cannot go on in a line that is not kept.
+            if count.left:
+                yield _again(work, Block(count.left, last=True), count)
+            yield _here(work.judged(_too_long(block, work, limits)), count)
+        elif count.left:
+            joined = Block(count.left + block.data, block.last)
+            yield _again(work, joined, count)
+        else:
+            yield _counted(cut, told, body, count)
 
 
-def _finish(
-    block: Block, future: Future[_Done], work: _Work, count: _Count
-) -> Iterator[_Counted]:
-    if block.long:
-        # What was left before it cannot go on in a line that is not kept.
-        if count.left:
-            yield _counted(work.do(count.left, last=True), count)
-        yield _counted(_too_long(block, work), count)
-        return
-    done = future.result()
-    if count.left:
-        done = work.do(count.left + block.data, last=block.last)
-    yield _counted(done, count)
+def _again(work: _Work[R, T], block: Block, count: _Count) -> _Done[R, T]:
+    return _here(work.do(block), count)
 
 
-def _counted(done: _Done, count: _Count) -> _Counted:
-    rows, piece = done
-    moved = _shifted(piece, count.line)
-    count.line += rows.lines
-    count.left = rows.left
-    return moved, rows.counted
+def _here(done: tuple[tuple[_Cut, R], T], count: _Count) -> _Done[R, T]:
+    (cut, told), body = done
+    return _counted(cut, told, Here(body), count)
+
+
+def _counted(cut: _Cut, told: R, body: Held[T], count: _Count) -> _Done[R, T]:
+    rejects = cut.rejects
+    if rejects.height:
+        rejects = rejects.with_columns(pl.col("line") + count.line)
+    count.line += cut.lines
+    count.left = cut.left
+    return replace(cut, rejects=rejects), told, body
 
 
 def _shifted(piece: Piece, line: int) -> Piece:
@@ -210,10 +306,9 @@ def _shifted(piece: Piece, line: int) -> Piece:
     return Piece(piece.frame, rejects, piece.skipped)
 
 
-def _too_long(block: Block, work: _Work) -> _Done:
+def _too_long(block: Block, work: _Work[R, T], limits: Limits) -> Rows:
     """Reject a line that is too long to be looked at."""
-    reason = f"a line of more than {work.limits.line_bytes} bytes"
+    reason = f"a line of more than {limits.line_bytes} bytes"
     none = work.cut(b"", last=True)
     fault = Fault(0, 0, reason, block.long)
-    rows = Rows(none.frame, none.numbers, 1, 1, none.locate, none.rest, (fault,))
-    return rows, work.make(rows)
+    return Rows(none.frame, none.numbers, 1, 1, none.locate, none.rest, (fault,))
