@@ -66,3 +66,21 @@ def file_of(message: EmailMessage) -> tuple[str, bytes]:
     content = part.get_payload(decode=True)
     assert isinstance(content, bytes)
     return str(part.get_filename()), content
+
+
+def dsn(message: bytes, recipient: str, action: str = "failed") -> bytes:
+    """Make the mail by which a mail server gives a message back."""
+    headers = message.split(b"\r\n\r\n")[0].decode()
+    return (
+        "From: MAILER-DAEMON@mx.example\r\nTo: cert@cert.example.th\r\n"
+        "Subject: Undelivered\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: multipart/report; report-type=delivery-status;"
+        ' boundary="b"\r\n\r\n'
+        "--b\r\nContent-Type: text/plain\r\n\r\nSorry.\r\n"
+        "--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+        "Reporting-MTA: dns; mx.example\r\n\r\n"
+        f"Final-Recipient: rfc822; {recipient}\r\nAction: {action}\r\n"
+        "Status: 5.1.1\r\nDiagnostic-Code: smtp; 550 no such\r\n user\r\n\r\n"
+        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\n{headers}\r\n"
+        "--b--\r\n"
+    ).encode()

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -23,6 +24,8 @@ ROLES = ("member", "coordinator")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 FEED = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _OFTEN_SECONDS = 1.0
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_MOST_DAYS = 31
 
 
 class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,8 +209,10 @@ class MailSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to trust for it; empty: the system's. user, password_file: whom to log in as, and
     the file with the password. sender: the address that notices come from, and are
     answered to. bounces: where undeliverable mail goes back to; empty: the sender.
-    hello: what this machine calls itself. timeout_seconds: without an answer. key_file:
-    the OpenPGP key that signs; empty: `keys/openpgp.asc` when that is there.
+    mailbox: where that mail arrives, a maildir or `imaps://USER@HOST/FOLDER`, which a
+    running node reads; empty: nobody does. mailbox_password_file: of that user. hello:
+    what this machine calls itself. timeout_seconds: without an answer. key_file: the
+    OpenPGP key that signs; empty: `keys/openpgp.asc` when that is there.
     """
 
     host: str = ""
@@ -218,6 +223,8 @@ class MailSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password_file: str = ""
     sender: str = ""
     bounces: str = ""
+    mailbox: str = ""
+    mailbox_password_file: str = ""
     hello: str = ""
     timeout_seconds: float = 60.0
     key_file: str = ""
@@ -226,13 +233,21 @@ class MailSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NoticeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How owners are told, where `serantau notice set` says nothing else.
 
-    automatic: without a person's approval. least_severity: rows below are left out.
+    times: when a running node makes notices, as `HH:MM`; none: only a person does.
+    zone: the IANA time zone of these; empty: the member's first one in the profile.
+    at_once: what is at least so severe is not kept until then; empty: everything is.
+    days: of how many days, today included, notices tell. automatic: without a person's
+    approval. least_severity: rows below are left out.
     least_rows: fewer make no notice. compromised_days, other_days: how long a finding
     is quiet after it was told. rows: the most that are attached. webhook_ca: PEM file
     of the only authorities to trust for webhooks; empty: the system's. tries: how often
     handing over is tried before it failed. lease_seconds: how long one try may take.
     """
 
+    times: list[str] = msgspec.field(default_factory=lambda: ["08:00"])
+    zone: str = ""
+    at_once: str = "critical"
+    days: int = 3
     automatic: bool = False
     least_severity: str = "info"
     least_rows: int = 1
@@ -336,6 +351,7 @@ def _check(config: NodeConfig, path: Path) -> None:
         ("policy.granular", config.policy.granular, ("withhold", "derive")),
         ("mail.security", config.mail.security, ("starttls", "tls", "none")),
         ("notice.least_severity", config.notice.least_severity, SEVERITIES),
+        ("notice.at_once", config.notice.at_once, ("", *SEVERITIES)),
         ("log.format", config.log.format, ("text", "json")),
         ("log.level", config.log.level, ("debug", "info", "warning", "error")),
     ):
@@ -343,16 +359,39 @@ def _check(config: NodeConfig, path: Path) -> None:
             raise ConfigError(f"{path}: {name} is {got!r}, expected one of {allowed}")
     for name, feed in config.feeds.items():
         _check_feed(f"{path}: feeds.{name}", name, feed)
+        if feed.mailbox and feed.mailbox == config.mail.mailbox:
+            raise ConfigError(
+                f"{path}: mail.mailbox is also that of feeds.{name}",
+                mend="Leave mail.mailbox empty: what came back is found there too.",
+            )
     for name, number in (
         ("workers", config.lane.workers),
         ("lease_seconds", config.lane.lease_seconds),
     ):
         if number <= 0:
             raise ConfigError(f"{path}: lane.{name} is {number}, expected more than 0")
+    _check_notice(f"{path}: notice", config.notice)
     if bool(config.http.certificate) != bool(config.http.key):
         raise ConfigError(
             f"{path}: http.certificate and http.key go together; one is missing"
         )
+
+
+def _check_notice(place: str, notice: NoticeSection) -> None:
+    for one in notice.times:
+        if not _TIME.fullmatch(one):
+            raise ConfigError(
+                f"{place}.times has {one!r}, expected times of day such as '08:00'"
+            )
+    if notice.zone:
+        try:
+            ZoneInfo(notice.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as fault:
+            raise ConfigError(
+                f"{place}.zone is {notice.zone!r}, expected one such as 'Asia/Bangkok'"
+            ) from fault
+    if not 1 <= notice.days <= _MOST_DAYS:
+        raise ConfigError(f"{place}.days is {notice.days}, expected 1 to {_MOST_DAYS}")
 
 
 def _check_feed(place: str, name: str, feed: FeedSection) -> None:

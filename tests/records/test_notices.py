@@ -86,9 +86,9 @@ def test_a_delivery_is_made_once_and_taken_by_one_worker(store: Store) -> None:
         assert notices.address(tx, notice, {contact.number: "k"}) == 1
         assert notices.address(tx, notice, {contact.number: "k"}) == 1
         assert notices.unaddressed(tx) == [notice]
-        taken = notices.take(tx, 60)
+        taken = notices.take(tx, 60, ["mail"])
         assert taken is not None
-        assert notices.take(tx, 60) is None
+        assert notices.take(tx, 60, ["mail"]) is None
         assert notices.by_key(tx, "k") == taken
         assert notices.by_key(tx, "other") is None
     assert (taken.state, taken.tries, taken.address) == (
@@ -103,14 +103,14 @@ def test_only_who_holds_the_lease_moves_a_delivery(store: Store) -> None:
     notice = made(store, {1: 1})
     with store.db.write() as tx:
         notices.address(tx, notice, {contact.number: "k"})
-        first = notices.take(tx, 60)
+        first = notices.take(tx, 60, ["mail"])
         assert first is not None
         assert notices.expire(tx) == []
     forward(store, 1)
     with store.db.write() as tx:
         (ended,) = notices.expire(tx)
         assert ended.state is Sending.READY
-        second = notices.take(tx, 60)
+        second = notices.take(tx, 60, ["mail"])
         assert second is not None
         for event in ("hand", "defer", "fail"):
             with pytest.raises(Conflict):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from serantau.clock import instant, moment
 from serantau.rules.notice import (
     COMPROMISED,
     DAY,
@@ -18,6 +20,7 @@ from serantau.rules.notice import (
     State,
     Terms,
     Told,
+    around,
     finding,
     is_due,
     is_risky,
@@ -162,3 +165,21 @@ def test_cells_that_run_are_risky(cell: str) -> None:
 @pytest.mark.parametrize("cell", ["", " ", "a=1", "203.0.113.7", "'=1", "ก"])
 def test_plain_cells_are_not_risky(cell: str) -> None:
     assert not is_risky(cell)
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "last", "coming"),
+    [
+        ("2026-03-06T00:59:59Z", "Asia/Bangkok", "05T09:30", "06T01:00"),
+        ("2026-03-06T01:00:00Z", "Asia/Bangkok", "06T01:00", "06T09:30"),
+        ("2026-03-06T23:00:00Z", "Asia/Bangkok", "06T09:30", "07T01:00"),
+        # The clocks go forward at 02:00: the day has 23 hours.
+        ("2026-03-29T06:00:00Z", "Europe/Berlin", "29T06:00", "29T14:30"),
+        ("2026-03-29T05:59:00Z", "Europe/Berlin", "28T15:30", "29T06:00"),
+    ],
+)
+def test_times_of_day_are_those_of_a_zone(
+    now: str, zone: str, last: str, coming: str
+) -> None:
+    found = around(instant(now), ["16:30", "08:00"], ZoneInfo(zone))
+    assert [f"{moment(one):%dT%H:%M}" for one in found] == [last, coming]

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import orjson
 
-from serantau.desk.notify import TEXTS
+from serantau.config import NodeConfig
 from serantau.desk.share import Share
 from serantau.errors import BadInput, ConfigError, Conflict, Forbidden, NotFound
 from serantau.node import Node
@@ -34,7 +34,7 @@ from serantau.rules.level import Tlp
 from serantau.rules.notice import Sending, State
 from serantau.rules.wording import Facts, Group, Wording, word
 from serantau.wire.bounce import read_bounce
-from serantau.wire.catalogue import load_catalogue, load_source
+from serantau.wire.catalogue import TEXTS, load_catalogue, load_source
 from serantau.wire.mail import Attached, Letter, Outcome, Relay, compose
 from serantau.wire.openpgp import Certificate, Key, read_certificate
 from serantau.wire.webhook import post
@@ -50,7 +50,10 @@ _OPEN: Final = frozenset(
 
 @dataclass(slots=True)
 class Round:
-    """What one round of handing over did, in deliveries; unaddressed: notices."""
+    """What one round of handing over did, in deliveries; unaddressed: notices.
+
+    blocked: those that wait because the settings name no mail server or no sender.
+    """
 
     sent: int = 0
     deferred: int = 0
@@ -59,6 +62,20 @@ class Round:
     failed: int = 0
     withheld: int = 0
     unaddressed: int = 0
+    blocked: int = 0
+
+
+def ways(config: NodeConfig) -> dict[Kind, str]:
+    """Give for each kind of contact what of the settings is lacking to reach it."""
+    mail = config.mail
+    sender = "" if mail.sender else "mail.sender is empty: notices come from nobody"
+    host = "" if mail.host else "mail.host is empty: no mail is sent"
+    return {Kind.MAIL: host or sender, Kind.FOLDER: sender, Kind.WEBHOOK: ""}
+
+
+def reachable(config: NodeConfig) -> list[Kind]:
+    """Give the kinds of contacts that the settings let notices go to."""
+    return [kind for kind, lacks in ways(config).items() if not lacks]
 
 
 class Courier:
@@ -77,15 +94,28 @@ class Courier:
 
     # --- a round ----------------------------------------------------------------------
 
-    def send(self, limit: int = 1_000) -> Round:
-        """Hand over what is due, at most so many; the rest waits for the next round."""
+    def send(
+        self, limit: int = 1_000, stop: Callable[[], bool] = lambda: False
+    ) -> Round:
+        """Hand over what is due, at most so many; the rest waits for the next round.
+
+        Args:
+            limit: of deliveries.
+            stop: asked before each; when it says so, the round ends.
+        """
         done = Round()
+        config = self._node.config
+        kinds = reachable(config)
         self._begin(done)
+        with self._node.db.read() as tx:
+            done.blocked = self._notices.blocked(tx, kinds)
         try:
             for _ in range(limit):
+                if stop():
+                    break
                 with self._node.db.write() as tx:
                     delivery = self._notices.take(
-                        tx, self._node.config.notice.lease_seconds
+                        tx, config.notice.lease_seconds, kinds
                     )
                 if delivery is None:
                     break
@@ -317,23 +347,24 @@ class Courier:
     def bounced(self, message: bytes) -> Delivery | None:
         """Take in a mail that came back; gives the delivery that it was, if it is ours.
 
-        The contact is marked and not written to until somebody puts it right. A key is
-        known only to us and to its recipient, so no stranger can silence a contact.
+        The contact is marked and not written to until somebody puts it right. Anybody
+        can write such a mail. So it must name a key that was sent, which only we and
+        its recipient know, and that very recipient: no stranger can silence a contact.
         """
         found = read_bounce(message)
         if found is None:
             return None
         with self._node.db.write() as tx:
             delivery = self._notices.by_key(tx, found.key)
-            if delivery is None or delivery.state not in {Sending.SENT, Sending.UNSURE}:
+            if delivery is None or delivery.address.lower() not in found.recipients:
                 return None
-            if found.recipient and found.recipient != delivery.address.lower():
+            if delivery.state is Sending.BOUNCED:
+                # The same mail again: whoever read it first was killed after that.
+                return delivery
+            if delivery.state not in {Sending.SENT, Sending.UNSURE}:
                 return None
             after = self._notices.step(tx, delivery, "bounce", fault=found.said)
-            if delivery.address:
-                self._contacts.mark(
-                    tx, delivery.contact, ContactState.BOUNCING, found.said
-                )
+            self._contacts.mark(tx, delivery.contact, ContactState.BOUNCING, found.said)
             self._settle(tx, delivery.notice)
             return after
 
@@ -392,8 +423,6 @@ class Courier:
         if contact.kind is Kind.WEBHOOK:
             return self._json(notice, delivery, wording, csv)
         sender = self._node.config.mail.sender
-        if not sender:
-            raise ConfigError("mail.sender is empty: notices come from nobody.")
         attached = Attached(
             self._file_name(notice),
             "application/gzip" if large else "text/csv",
@@ -475,8 +504,6 @@ class Courier:
 
     def _opened(self) -> Relay:
         mail = self._node.config.mail
-        if not mail.host:
-            raise ConfigError("mail.host is empty: no mail is sent.")
         password = ""
         if mail.password_file:
             path = self._node.home / mail.password_file

@@ -292,7 +292,12 @@ class Ways:
                 letter.done()
 
     def _read_letter(self, letter: Letter, senders: Senders, looked: Looked) -> None:
-        files = attachments(letter.read(), senders)
+        from serantau.desk.returned import take_back
+
+        raw = letter.read()
+        if take_back(self.lane.node, raw, "mailbox"):
+            return
+        files = attachments(raw, senders)
         if not files:
             raise BadInput("It has no attachment.")
         for file in files:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 
 import polars as pl
@@ -37,33 +38,62 @@ def read_day(text: str) -> str:
         raise BadRequest(f"{text!r} is no day such as 2026-03-31.") from fault
 
 
-def frames(node: Node, day: str, party: str = "") -> Iterator[pl.DataFrame]:
+def frames(
+    node: Node,
+    day: str,
+    party: str = "",
+    *,
+    least: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[pl.DataFrame]:
     """Read rows of a day from the archive, an owner's of one class at a time.
+
+    Args:
+        node: whose archive it is.
+        day: `YYYY-MM-DD`, UTC.
+        party: only this owner's.
+        least: only rows that are at least so severe, 0 to 4.
+        stop: asked often; when it says so, there are no more frames.
 
     Yields:
         Frames with the columns of EVENTS that notices need; none is empty.
     """
     archive = Archive(node.config.archive, node.config.lane.storage)
     begin = instant(f"{day}T00:00:00Z")
+    whole = Question(since=begin, until=begin + DAY, severity=least)
     with node.db.read() as tx:
         parties = [party] if party else sorted(node.registry.parties(tx))
-    asked = Question(since=begin, until=begin + DAY, where={"party": parties})
+    asked = replace(whole, where={"party": parties})
     owners = Asking(archive, asked).top("party", limit=len(parties))["party"]
     for owner in sorted(owners.drop_nulls()):
-        about = Question(since=begin, until=begin + DAY, where={"party": [owner]})
+        if stop():
+            return
+        about = replace(whole, where={"party": [owner]})
         groups = Asking(archive, about).top("class", limit=len(CLASSES))["class"]
         for group in sorted(groups.drop_nulls()):
-            where = {"party": [owner], "class": [group]}
-            narrow = Question(since=begin, until=begin + DAY, where=where)
-            found = list(Asking(archive, narrow).chunks(NEEDED))
+            narrow = replace(whole, where={"party": [owner], "class": [group]})
+            found = []
+            for chunk in Asking(archive, narrow).chunks(NEEDED):
+                if stop():
+                    return
+                found.append(chunk)
             if found:
                 yield pl.concat(found)
 
 
 def tell(
-    node: Node, notify: Notify, day: str, party: str = "", *, dry: bool = False
+    node: Node,
+    notify: Notify,
+    day: str,
+    party: str = "",
+    *,
+    dry: bool = False,
+    least: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Outlook:
     """Make the notices of a day, or with `dry` only work them out.
+
+    What is left undone by `stop` is made by the next call. Arguments as `frames`.
 
     Raises:
         NotFound: no party has this name.
@@ -73,7 +103,7 @@ def tell(
         with node.db.read() as tx:
             node.registry.party(tx, party)
     whole = Outlook([])
-    for frame in frames(node, day, party):
+    for frame in frames(node, day, party, least=least, stop=stop):
         one = notify.plan(frame, day) if dry else notify.make(frame, day)
         whole.plans += one.plans
         whole.nobodys += one.nobodys

@@ -43,10 +43,7 @@ from serantau.rules.notice import (
 )
 from serantau.rules.text import defang
 from serantau.rules.wording import Catalogue, family_of
-from serantau.wire.catalogue import load_source
-
-TEXTS: Final = "notices"
-"""The folder of a node that has its own texts."""
+from serantau.wire.catalogue import TEXTS, load_source
 
 NEEDED: Final = tuple(
     dict.fromkeys((*CSV_COLUMNS, "source_hi", "source_lo", "party", "marks"))

@@ -331,14 +331,21 @@ class Notices:
         )
         return [_notice(row) for row in rows]
 
-    def take(self, tx: Tx, seconds: int) -> Delivery | None:
-        """Take the next delivery that is due, under a lease of some seconds."""
+    def take(self, tx: Tx, seconds: int, kinds: Iterable[str]) -> Delivery | None:
+        """Take the next delivery that is due, under a lease of some seconds.
+
+        Args:
+            tx: a transaction that writes.
+            seconds: how long it is ours.
+            kinds: of contacts that can be reached now.
+        """
         now = tx.clock.now()
         row = tx.row(
-            _DELIVERY + "JOIN notice w ON w.n = d.notice "
-            "WHERE d.state = 'ready' AND d.due <= :now AND c.state = 'active' "
-            "AND w.state IN ('ready', 'told', 'failed') ORDER BY d.n LIMIT 1",
+            f"{_DELIVERY} {_SENDABLE} AND d.due <= :now AND "
+            + tx.among("c.kind", "kinds")
+            + " ORDER BY d.n LIMIT 1",
             now=now,
+            kinds=tx.array(kinds),
         )
         if row is None:
             return None
@@ -352,6 +359,31 @@ class Notices:
             number=row.n,
         )
         return self.delivery(tx, int(row.n))
+
+    def work(self, tx: Tx, kinds: Iterable[str]) -> bool:
+        """Say whether there is anything to do for who hands over; see `take`."""
+        found = tx.value(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM notice n WHERE n.state = 'ready' "
+            "AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.notice = n.n)) "
+            "OR EXISTS (SELECT 1 FROM delivery d WHERE d.state IN ('taken', 'handing') "
+            "AND d.lease <= :now) "
+            f"OR EXISTS ({_DELIVERY} {_SENDABLE} AND d.due <= :now AND "
+            + tx.among("c.kind", "kinds")
+            + ")",
+            now=tx.clock.now(),
+            kinds=tx.array(kinds),
+        )
+        return found is not None
+
+    def blocked(self, tx: Tx, kinds: Iterable[str]) -> int:
+        """Count deliveries that could go if contacts of other kinds were reachable."""
+        held = tx.value(
+            f"SELECT count(*) FROM ({_DELIVERY} {_SENDABLE} AND NOT ("
+            + tx.among("c.kind", "kinds")
+            + ")) AS held",
+            kinds=tx.array(kinds),
+        )
+        return int(held)
 
     def delivery(self, tx: Tx, number: int) -> Delivery:
         """Give one delivery.
@@ -457,6 +489,10 @@ _DELIVERY: Final = (
     "SELECT d.*, p.name AS party, coalesce(c.address, '') AS address "
     "FROM delivery d JOIN notice m ON m.n = d.notice JOIN party p ON p.n = m.party "
     "LEFT JOIN contact c ON c.n = d.contact AND c.party = m.party "
+)
+_SENDABLE: Final = (
+    "WHERE d.state = 'ready' AND c.state = 'active' "
+    "AND m.state IN ('ready', 'told', 'failed')"
 )
 
 

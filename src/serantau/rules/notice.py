@@ -14,15 +14,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from serantau.clock import moment
 from serantau.rules.asset import Kind, read_value
 from serantau.rules.event import SEVERITIES
 from serantau.rules.taxonomy import CLASSES
 
 DAY: Final = 86_400_000_000
+_SECOND: Final = 1_000_000
 
 # --- States --------------------------------------------------------------------------
 
@@ -201,6 +204,30 @@ def is_due(told: Told | None, severity: int, kind: str, now: int, terms: Terms) 
         return True
     days = terms.compromised_days if kind in COMPROMISED else terms.other_days
     return now - told.at >= days * DAY
+
+
+# --- When ----------------------------------------------------------------------------
+
+
+def around(now: int, times: Sequence[str], zone: tzinfo) -> tuple[int, int]:
+    """Give the last instant, until now, at which it was one of these times; the next.
+
+    Args:
+        now: the present instant.
+        times: of a day, as `HH:MM`; not none.
+        zone: whose clocks show them. A time that a day has twice counts once.
+    """
+    today = moment(now).astimezone(zone).date()
+    found = []
+    for days in (-1, 0, 1):
+        for text in times:
+            at = datetime.combine(
+                today + timedelta(days=days), time.fromisoformat(text), zone
+            )
+            found.append(int(at.timestamp()) * _SECOND)
+    return max(each for each in found if each <= now), min(
+        each for each in found if each > now
+    )
 
 
 # --- Terms and mutes -----------------------------------------------------------------

@@ -6,6 +6,7 @@ import email
 import email.policy
 import re
 from dataclasses import dataclass
+from email.errors import MessageError
 from email.message import EmailMessage, Message
 from typing import Final
 
@@ -20,12 +21,13 @@ _SHOWN: Final = 300
 class Bounce:
     """A delivery status notification (RFC 3464) that says a mail failed for good.
 
-    key: what stands before the @ of the Message-ID that came back. recipient: whom it
-    was for, empty when it is not said. said: the reason, for a person.
+    key: what stands before the @ of the Message-ID that came back. recipients: whom it
+    was for: as it was written, and as mail servers on the way made it of that. said:
+    the reason, for a person.
     """
 
     key: str
-    recipient: str
+    recipients: frozenset[str]
     said: str
 
 
@@ -34,6 +36,14 @@ def read_bounce(message: bytes) -> Bounce | None:
 
     A delay, an automatic answer, and a letter of a person say nothing of the kind.
     """
+    try:
+        return _bounce(message)
+    except (MessageError, ValueError, LookupError, AttributeError, TypeError):
+        # The parser gives up on some hostile mails in ways of its own.
+        return None
+
+
+def _bounce(message: bytes) -> Bounce | None:
     found = email.message_from_bytes(message, policy=email.policy.default)
     if not isinstance(found, EmailMessage) or found.get_content_type() != (
         "multipart/report"
@@ -58,9 +68,13 @@ def read_bounce(message: bytes) -> Bounce | None:
             key = match[1].decode("ascii", "replace") if match else key
     if status is None or not key:
         return None
-    recipient = str(status.get("Final-Recipient", "")).partition(";")[2].strip()
+    # RFC 3464 §2.3: what follows the type of address, which is rfc822 for mail.
+    recipients = frozenset(
+        str(status.get(name, "")).partition(";")[2].strip().strip("<>").lower()
+        for name in ("Original-Recipient", "Final-Recipient")
+    )
     reason = str(status.get("Diagnostic-Code", "")) or str(status.get("Status", ""))
-    return Bounce(key, recipient.lower(), " ".join(reason.split())[:_SHOWN])
+    return Bounce(key, recipients - {""}, " ".join(reason.split())[:_SHOWN])
 
 
 def _recipient(part: Message) -> Message | None:

@@ -10,6 +10,9 @@ from serantau.errors import ConfigError
 from serantau.rules.contact import LANGUAGE
 from serantau.rules.wording import SOURCE, Catalogue, overlaid, read_catalogue
 
+TEXTS = "notices"
+"""The folder of a node that has its own texts."""
+
 _SHIPPED = resources.files("serantau") / "data" / "notices"
 
 

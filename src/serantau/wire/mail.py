@@ -32,6 +32,7 @@ _SHOWN: Final = 300
 _ACCEPTED: Final = 250
 _GO_ON: Final = 354
 _REFUSED: Final = 500
+_CONNECT_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,20 +319,24 @@ class Relay:
                 pass
             self.close()
         host, port = self._address
+        # Who wants to stop waits for this, and it is our own server.
+        patience = min(self._timeout, _CONNECT_SECONDS)
         smtp: smtplib.SMTP
         if self._security == "tls":
             smtp = smtplib.SMTP_SSL(
                 host,
                 port,
                 local_hostname=self._hello,
-                timeout=self._timeout,
+                timeout=patience,
                 context=self._context,
             )
         else:
             smtp = smtplib.SMTP(
-                host, port, local_hostname=self._hello, timeout=self._timeout
+                host, port, local_hostname=self._hello, timeout=patience
             )
         self._open = smtp
+        if smtp.sock is not None:
+            smtp.sock.settimeout(self._timeout)
         smtp.ehlo_or_helo_if_needed()
         if self._security == "starttls":
             smtp.starttls(context=self._context)

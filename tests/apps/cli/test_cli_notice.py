@@ -250,10 +250,16 @@ def test_mail_that_came_back_is_taken_in(
     )
     ran = done(bank("notice", "bounce", back))
     assert "noc@bank.example.th bounced (5.1.1)" in ran.out
-    assert (
-        "nothing of a notice"
-        in done(bank("notice", "bounce", "-", given=back.read_bytes())).out
-    )
+    said = done(bank("notice", "status")).out
+    assert "1 reached nobody" in said
+    assert "ALARM" not in said
+    told = bank("notice", "status", "--json").json
+    assert told["counts"] == {"notice failed": 1, "delivery bounced": 1}
+    assert (told["zone"], told["last"]) == ("Asia/Bangkok", None)
+    again = done(bank("notice", "bounce", "-", given=back.read_bytes()))
+    assert "bounced" in again.out
+    ran = done(bank("notice", "bounce", "-", given=b"Subject: hello\r\n\r\nHello.\r\n"))
+    assert "nothing of a notice" in ran.out
     assert bank("contact", "list", "--json").json[0]["state"] == "bouncing"
 
 

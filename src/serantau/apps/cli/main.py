@@ -22,7 +22,7 @@ from serantau.errors import SerantauError
 # Name -> (module below this package, what it does). The order is that of --help.
 COMMANDS = {
     "init": ("init", "Make a node in a folder, or restore one from an export."),
-    "serve": ("serve", "Run the node: answer peers and people, and follow the peers."),
+    "serve": ("serve", "Run the node: answer, follow the peers, take in and tell."),
     "load": ("load", "Take in STIX and MISP data from files, folders or a pipe."),
     "show": ("objects", "Tell all about one object, also who got it."),
     "search": ("objects", "Find objects by value, name, id or text in any script."),

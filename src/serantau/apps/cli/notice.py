@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serantau.apps.cli import notice_terms
 from serantau.apps.cli.door import opened
 from serantau.apps.cli.output import (
     Column,
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     from serantau.records.notices import Delivery, Notice
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.command("set")(notice_terms.set_)
+app.command()(notice_terms.settings)
+app.command()(notice_terms.mute)
+app.command()(notice_terms.unmute)
+app.command()(notice_terms.mutes)
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `list` shows it.")]
 Numbers = Annotated[
     list[int] | None, typer.Argument(metavar="NUMBER...", help="As `list` shows them.")
 ]
 Party = Annotated[str | None, typer.Option(metavar="PARTY", help="Only for this one.")]
-Group = Annotated[str, typer.Option("--class", metavar="CLASS", help="An RSIT class.")]
 _DAYS = 3
 
 
@@ -160,8 +165,57 @@ def send(
         say(", ".join(said) + "." if said else "Nothing was due.")
     if done.unsure:
         note("What is unsure is not sent again: `serantau notice settle` decides.")
-    if done.failed or done.bounced or done.unaddressed or done.withheld:
+    if done.blocked:
+        note("What is blocked goes when mail.host and mail.sender are set.")
+    if done.failed or done.bounced or done.unaddressed or done.withheld or done.blocked:
         raise typer.Exit(9)
+
+
+@app.command()
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show what waits for whom, when notices are made, and what is in the way."""
+    from serantau.desk.telling import standing, zone_of
+
+    with opened(ctx) as node:
+        now = standing(node)
+        zone = str(zone_of(node))
+    if as_json:
+        document(
+            {
+                "last": stamp(now.last),
+                "next": stamp(now.next),
+                "zone": zone,
+                "counts": now.counts,
+                "blocked": now.blocked,
+                "lacks": {str(kind): why for kind, why in now.lacks.items()},
+                "mailbox_read": stamp(now.read),
+                "faults": [each for each in (now.fault, now.read_fault) if each],
+            }
+        )
+        return
+    if now.next:
+        last = f"made last at {when(now.last)}" if now.last else "not made yet"
+        say(f"A running node makes notices at {when(now.next)}; {last}.")
+    else:
+        say("A running node makes no notices: notice.times is empty.")
+    many = now.counts.get
+    for count, text in (
+        (many("notice waiting", 0), "wait for approval: `serantau notice approve`"),
+        (many("notice ready", 0), "are on their way"),
+        (many("notice told", 0), "are told"),
+        (many("notice failed", 0), "reached nobody: `serantau notice list`"),
+        (many("notice withheld", 0), "may not go any more"),
+        (many("delivery bounced", 0), "deliveries came back: `contact list`"),
+    ):
+        if count:
+            say(f"{count:>7,} {text}")
+    if unsure := many("delivery unsure", 0):
+        say(f"ALARM {unsure:,} deliveries are unsure: `notice settle`", "bold red")
+    if now.blocked:
+        why = "; ".join(dict.fromkeys(now.lacks.values()))
+        say(f"ALARM {now.blocked:,} deliveries cannot go: {why}", "bold red")
+    for fault in filter(None, (now.fault, now.read_fault)):
+        say(f"ALARM {fault}", "bold red")
 
 
 # --- looking -------------------------------------------------------------------------
@@ -284,7 +338,10 @@ def approve(
         courier = Courier(node, getpass.getuser())
         for each in numbers or ():
             courier.approve(each)
-    say(f"{len(numbers or ())} notices are ready. `serantau notice send` sends them.")
+    say(
+        f"{len(numbers or ())} notices are ready. A running node sends them within "
+        "seconds, `serantau notice send` now."
+    )
 
 
 @app.command()
@@ -304,7 +361,10 @@ def retry(ctx: typer.Context, number: Number) -> None:
 
     with opened(ctx) as node:
         Courier(node, getpass.getuser()).retry(number)
-    say(f"Notice {number} is ready. `serantau notice send` sends it.")
+    say(
+        f"Notice {number} is ready. A running node sends it within seconds, "
+        "`serantau notice send` now."
+    )
 
 
 @app.command()
@@ -353,177 +413,6 @@ def bounce(
                 say(f"{each}: says nothing of a notice of ours.")
             else:
                 say(f"{each}: {found.address} bounced ({found.fault}).")
-
-
-# --- how owners are told -------------------------------------------------------------
-
-
-@app.command("set")
-def set_(
-    ctx: typer.Context,
-    party: Annotated[
-        str | None, typer.Argument(metavar="PARTY", help="All owners without it.")
-    ] = None,
-    group: Group = "",
-    automatic: Annotated[
-        bool | None,
-        typer.Option("--automatic/--approve", help="Without a person; or with one."),
-    ] = None,
-    least_severity: Annotated[
-        str | None, typer.Option(help="info, low, medium, high or critical.")
-    ] = None,
-    least_rows: Annotated[
-        int | None, typer.Option(help="Fewer make no notice.")
-    ] = None,
-    compromised_days: Annotated[
-        int | None, typer.Option(help="Quiet for so long after a compromise was told.")
-    ] = None,
-    other_days: Annotated[
-        int | None, typer.Option(help="Quiet for so long after anything else.")
-    ] = None,
-) -> None:
-    """Say how an owner is told, of everything or of one class."""
-    from serantau.config import SEVERITIES
-    from serantau.errors import BadRequest
-    from serantau.records.notices import Notices
-    from serantau.rules.notice import Setting, Terms
-    from serantau.rules.taxonomy import CLASSES
-
-    if group and group not in CLASSES:
-        raise BadRequest(f"{group!r} is no RSIT class.", mend=", ".join(CLASSES))
-    if least_severity is not None and least_severity not in SEVERITIES:
-        raise BadRequest(f"{least_severity!r} is none of {', '.join(SEVERITIES)}.")
-    severity = None if least_severity is None else SEVERITIES.index(least_severity)
-    said = {
-        "automatic": automatic,
-        "least_severity": severity,
-        "least_rows": least_rows,
-        "compromised_days": compromised_days,
-        "other_days": other_days,
-    }
-    given: dict[str, Any] = {k: v for k, v in said.items() if v is not None}
-    try:
-        Terms(**given)
-    except ValueError as fault:
-        raise BadRequest(f"{fault}.") from fault
-    with opened(ctx) as node, node.db.write() as tx:
-        Notices().put_setting(tx, Setting(party or "", group, **given))
-    say(f"{party or 'Every owner'}{f', {group}' if group else ''}: set.")
-
-
-@app.command()
-def settings(ctx: typer.Context, as_json: Json = False) -> None:
-    """List how owners are told, where it is not as the configuration says."""
-    from serantau.config import SEVERITIES
-    from serantau.records.notices import Notices
-
-    with opened(ctx) as node, node.db.read() as tx:
-        found = Notices().settings(tx)
-    rows = [
-        {
-            "party": each.party,
-            "class": each.group,
-            "automatic": each.automatic,
-            "least_severity": None
-            if each.least_severity is None
-            else SEVERITIES[each.least_severity],
-            "least_rows": each.least_rows,
-            "compromised_days": each.compromised_days,
-            "other_days": each.other_days,
-        }
-        for each in found
-    ]
-    answer(
-        (
-            Column("party", "Party"),
-            Column("class", "Class"),
-            Column("automatic", "Automatic"),
-            Column("least_severity", "Least severity"),
-            Column("least_rows", "Least rows", right=True),
-            Column("compromised_days", "Compromised days", right=True),
-            Column("other_days", "Other days", right=True),
-        ),
-        rows,
-        as_json,
-        empty="All owners are told as the configuration says.",
-    )
-
-
-@app.command()
-def mute(
-    ctx: typer.Context,
-    party: Annotated[str, typer.Argument(metavar="PARTY", help="The owner.")],
-    network: Annotated[str, typer.Option(metavar="PREFIX")] = "",
-    group: Group = "",
-    feed: Annotated[str, typer.Option(help="A feed's name.")] = "",
-    until: Annotated[
-        str, typer.Option(metavar="DATE", help="Until then (UTC); for good without it.")
-    ] = "",
-    reason: Annotated[str, typer.Option(help="Who asked for it, and why.")] = "",
-) -> None:
-    """Tell an owner no more of a network, class or feed; all that is given must fit."""
-    from serantau.clock import instant
-    from serantau.errors import BadRequest
-    from serantau.records.notices import Notices
-    from serantau.rules.notice import Mute, read_mute
-
-    try:
-        ends = instant(f"{until}T00:00:00Z") if until else None
-        read = read_mute(Mute(party, network, group, feed, ends, reason))
-    except ValueError as fault:
-        raise BadRequest(f"{fault}.") from fault
-    with opened(ctx) as node, node.db.write() as tx:
-        number = Notices().mute(tx, read)
-    say(f"Mute {number}: {party} is not told of it.")
-
-
-@app.command()
-def unmute(ctx: typer.Context, number: Number) -> None:
-    """Take a mute away."""
-    from serantau.records.notices import Notices
-
-    with opened(ctx) as node, node.db.write() as tx:
-        Notices().unmute(tx, number)
-    say(f"Mute {number} is lifted.")
-
-
-@app.command()
-def mutes(
-    ctx: typer.Context,
-    party: Annotated[str | None, typer.Argument(metavar="PARTY")] = None,
-    as_json: Json = False,
-) -> None:
-    """List what owners do not want to be told."""
-    from serantau.records.notices import Notices
-
-    with opened(ctx) as node, node.db.read() as tx:
-        found = Notices().mutes(tx, party or "")
-    rows = [
-        {
-            "number": each.number,
-            "party": each.party,
-            "network": each.network,
-            "class": each.group,
-            "feed": each.feed,
-            "until": stamp(each.until) if as_json else when(each.until),
-            "reason": each.reason,
-        }
-        for each in found
-    ]
-    answer(
-        (
-            Column("number", "Number", right=True),
-            Column("party", "Party"),
-            Column("network", "Network"),
-            Column("class", "Class"),
-            Column("feed", "Feed"),
-            Column("until", "Until"),
-            Column("reason", "Reason"),
-        ),
-        rows,
-        as_json,
-        empty="Nobody muted anything.",
-    )
 
 
 @app.command()

@@ -30,7 +30,7 @@ def serve(
         int | None, typer.Option(min=1, max=65535, help="Port to listen on.")
     ] = None,
 ) -> None:
-    """Run the node: answer peers and people, and follow the peers.
+    """Run the node: answer, follow the peers, take in and tell.
 
     Ends in order at SIGTERM or Ctrl-C: what was begun is answered first.
     """
@@ -45,15 +45,16 @@ def serve(
 
 
 def _follow(node: Node, stop: threading.Event) -> None:
-    """Follow the peers and work on events until the node stops.
+    """Follow the peers, work on events and tell owners until the node stops.
 
-    When one of the two fails, the other is stopped and the fault is told: a node that
+    When one of them fails, the others are stopped and the fault is told: a node that
     does half of its work looks well and is not.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     from serantau.desk.federate import Federation
     from serantau.desk.lane_work import LaneWork
+    from serantau.desk.telling import Telling
 
     def until(run: Callable[[threading.Event], None]) -> None:
         try:
@@ -61,10 +62,8 @@ def _follow(node: Node, stop: threading.Event) -> None:
         finally:
             stop.set()
 
-    with ThreadPoolExecutor(2, "serantau-work") as threads:
-        works = [
-            threads.submit(until, run)
-            for run in (Federation(node).run, LaneWork(node).run)
-        ]
+    runs = (Federation(node).run, LaneWork(node).run, Telling(node).run)
+    with ThreadPoolExecutor(len(runs), "serantau-work") as threads:
+        works = [threads.submit(until, run) for run in runs]
     for one in works:
         one.result()
