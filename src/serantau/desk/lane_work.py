@@ -21,6 +21,7 @@ from serantau.desk.lane_ways import Ways
 from serantau.errors import SerantauError
 from serantau.node import Node
 from serantau.records.batches import Batch
+from serantau.records.erasures import Erasures
 
 if TYPE_CHECKING:
     from serantau.desk.lane_kernel import Kernel, Outcome
@@ -230,6 +231,7 @@ class LaneWork:
         """Keep house once; gives when rows were last taken out, as an instant."""
         self._lane.sweep()
         self._lane.expire()
+        self._finish_erasures()
         if not self._worked.is_set():
             return expired
         from serantau.desk.lane_kernel import Kernel
@@ -239,3 +241,17 @@ class LaneWork:
         due = now - expired > _DAY_SECONDS * _SECOND
         Kernel(self._lane).keep(now, expire=due)
         return now if due else expired
+
+    def _finish_erasures(self) -> None:
+        """Go on with what was erased when its process ended."""
+        with self._node.db.read() as tx:
+            left = [
+                one
+                for one in Erasures().unfinished(tx)
+                if one.lease <= self._node.clock.now()
+            ]
+        if left:
+            from serantau.desk.erase import Erase
+
+            for one in Erase(self._node).resume(left=True):
+                _log.info("erasure_done", erasure=one.number, events=one.events)

@@ -144,6 +144,14 @@ class Tx:
         """Run a statement and give the number of rows it touched."""
         return int(self.execute(sql, values).rowcount)
 
+    def overwrite(self) -> None:
+        """Have what this transaction deletes overwritten in the store's file (SQLite).
+
+        PostgreSQL does so when it vacuums.
+        """
+        if self.lite:
+            self._driver.execute("PRAGMA main.secure_delete = ON")
+
     def stream(self, sql: str, /, size: int = 1000, **values: Any) -> Iterator[Any]:
         """Run a query and give its rows without holding them all."""
         options = {"stream_results": True, "yield_per": size}
@@ -376,6 +384,17 @@ class Database:
             yield tx
             tx.end()
         tx.settle()
+
+    def settle_log(self) -> None:
+        """Write the write-ahead log into the store's file and empty it (SQLite).
+
+        A reader who is in the middle of something keeps it from being emptied; it is
+        then written over as others write.
+        """
+        if self.lite:
+            with self._translated(), self.engine.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                driver.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextmanager
     def reshape(self) -> Iterator[Connection]:

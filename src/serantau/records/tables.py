@@ -543,3 +543,36 @@ parcel_fetched = Table(
     Column("at", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
 )
+
+# Whose rows were erased on legal request, by whom, when and why. `scope` (JSON) names
+# them while it is done, and is empty afterwards; `about` says it without naming any
+# address or domain. `lease`: until when somebody is at it. `parcels`: rows in them.
+erasure = Table(
+    "erasure",
+    metadata,
+    _numbered(),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("lease", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("rejects", BigInteger, nullable=False),
+    Column("batches", BigInteger, nullable=False),
+    Column("originals", BigInteger, nullable=False),
+    Column("parcels", BigInteger, nullable=False),
+    Column("notices", BigInteger, nullable=False),
+)
+
+# The batches that one was found to be about, until it is done: each is counted once,
+# however often the work begins anew.
+erasure_batch = Table(
+    "erasure_batch",
+    metadata,
+    Column("erasure", _Number, primary_key=True, autoincrement=False),
+    Column("digest", Text, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("rejects", BigInteger, nullable=False),
+)

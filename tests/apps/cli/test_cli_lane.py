@@ -335,3 +335,23 @@ def test_what_is_printed_for_machines_is_one_document(run: Run) -> None:
     ]
     for words in asked:
         assert isinstance(json.loads(run(*words, "--json").out), dict | list), words
+
+
+def test_rows_are_erased_after_they_were_counted_and_a_person_said_so(
+    filled: Run,
+) -> None:
+    wanted = ("events", "erase", "--address", "198.18.0.1")
+    counted = filled(*wanted, "--dry-run", "--json").json
+    assert (counted["events"], counted["originals"]) == (1, 1)
+    unasked = filled(*wanted, "--reason", "law")
+    assert unasked.code == 2
+    assert "--yes" in unasked.err
+    assert filled("events", "--count", "--json").json == {"events": 3}
+    for wrong in ((*wanted, "--yes"), ("events", "erase"), (*wanted[:3], "198.18")):
+        assert filled(*wrong).code == 2
+    done = filled(*wanted, "--reason", "law", "--by", "rat", "--yes")
+    assert "1 events" in done.out
+    assert filled("events", "--count", "--json").json == {"events": 2}
+    (told,) = filled("events", "erasures", "--json").json
+    assert (told["actor"], told["reason"], told["events"]) == ("rat", "law", 1)
+    assert "198.18.0.1" not in str(told)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serantau.apps.cli import events_erase
 from serantau.apps.cli.door import opened
 from serantau.apps.cli.output import (
     Column,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from serantau.node import Node
 
 app = typer.Typer(rich_markup_mode=None)
+app.command()(events_erase.erase)
+app.command()(events_erase.erasures)
 
 # Columns that a terminal has room for; --columns and files have all.
 _SHOWN = (
