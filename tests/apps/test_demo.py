@@ -1,26 +1,42 @@
 """The demo ends well by itself, and its proof notices what it is there to notice."""
 
+import gzip
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import orjson
+import polars as pl
 import pytest
 
 from commands import indicator
+from serantau.apps.demo import board
+from serantau.apps.demo.catcher import Catcher, Caught
+from serantau.apps.demo.lane import Act, Feed, Sent, scan
 from serantau.apps.demo.proof import prove
-from serantau.apps.demo.region import FOLLOWS, Region
+from serantau.apps.demo.region import FOLLOWS, Region, Site
+from serantau.apps.demo.reports import find_reports
+from serantau.apps.demo.rows import RowsProof, prove_rows
 from serantau.apps.demo.watch import Watch
+from serantau.desk.abroad import FORMAT, Abroad
 from serantau.desk.gather import Gathering
 from serantau.desk.intake import Intake
+from serantau.desk.lane import Lane, Told
+from serantau.desk.lane_ask import archive_of
+from serantau.desk.lane_work import Worker
 from serantau.desk.share import Share
 from serantau.records.views import Asked
+from serantau.rules.event import ABROAD
 from serantau.rules.marking import Tlp
 from serantau.wire.bundle import Piece
 
 ROOT = Path(__file__).parents[2]
+EVENTS = ROOT / "examples" / "events"
 FREE, SECRET = indicator(1, Tlp.GREEN), indicator(2, Tlp.RED)
 
 
@@ -160,6 +176,203 @@ def test_the_examples_show_every_verdict_that_people_meet(
     }
 
 
+# --- Events --------------------------------------------------------------------------
+
+
+@dataclass
+class Reported:
+    """A region after the act for events, and what was caught."""
+
+    region: Region
+    act: Act
+    feeds: list[Feed]
+    sent: list[Sent]
+    mails: list[Caught]
+
+    def prove(self) -> RowsProof:
+        return prove_rows(self.region, "th", self.sent, self.mails)
+
+
+def work(site: Site) -> None:
+    """Work on batches, as a running node does."""
+    worker = Worker(Lane(site.opened))
+    while worker.once():
+        pass
+
+
+def hand_over(region: Region, recipient: str) -> None:
+    """Let a node fetch its rows from th, as a pull does."""
+    node = region["th"].opened
+    with node.db.read() as tx:
+        caller = node.registry.caller_by_name(tx, f"{recipient}-node")
+    assert caller is not None
+    after = -1
+    while (page := Abroad(node).page(caller, after, "test")) is not None:
+        receive(region, recipient, page.arrow, page.number)
+        after = page.number
+    work(region[recipient])
+
+
+def receive(region: Region, name: str, arrow: bytes, number: int) -> None:
+    told = Told("node.th", format=FORMAT, name=f"th-{number}.arrow", source="peer:th")
+    Lane(region[name].opened).add(BytesIO(arrow), told)
+
+
+@pytest.fixture(scope="module")
+def acted(
+    founded: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Reported]:
+    """The act for events on the examples, once; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("acted") / "region"
+    shutil.copytree(founded, folder)
+    with Catcher() as catcher, Region(folder) as region:
+        for site in region.sites.values():
+            site.open()
+        act = Act(region, find_reports(EVENTS))
+        act.prepare(EVENTS / "owners.toml", catcher.port, theirs=False)
+        act.take_in()
+        work(region["th"])
+        feeds, sent = act.feeds(), act.tell()
+        for name in ("sg", "id", "vn"):
+            hand_over(region, name)
+        yield Reported(region, act, feeds, sent, catcher.mails)
+
+
+@pytest.fixture
+def copied(acted: Reported, tmp_path: Path) -> Iterator[Reported]:
+    shutil.copytree(acted.region.folder, tmp_path / "region")
+    with Region(tmp_path / "region") as region:
+        for site in region.sites.values():
+            site.open()
+        yield replace(acted, region=region, mails=list(acted.mails))
+
+
+def test_every_row_of_the_examples_is_counted_where_it_went(acted: Reported) -> None:
+    lines = {
+        one.path.name: one.path.read_text("utf-8").splitlines()
+        for one in find_reports(EVENTS).files
+    }
+    for name, held in lines.items():
+        comments = sum(line.startswith("#") for line in held)
+        lines[name] = held[comments or 1 :]
+    feeds = {one.name: one for one in acted.feeds}
+    assert {name: one.read for name, one in feeds.items()} == {
+        "shadowserver": sum(len(s) for n, s in lines.items() if n.startswith("2026-")),
+        "ipsum": len(lines["ipsum.txt"]),
+        "sensors": len(lines["sensors.csv"]),
+    }
+    assert feeds["shadowserver"].rejects == 5 == feeds["shadowserver"].reasons.total()
+    owners = acted.act.owners()
+    assert owners["rows"].sum() == sum(one.kept for one in acted.feeds)
+    assert set(owners["reason"]) == {"prefix", "domain", "asn", "country", None}
+
+
+def test_the_proof_about_rows_holds_when_each_is_where_it_belongs(
+    acted: Reported,
+) -> None:
+    proof = acted.prove()
+    assert proof.holds, proof.faults
+    came = {one.receiver: one for one in proof.came}
+    assert came.keys() == {"sg", "id", "vn"}
+    for one in came.values():
+        assert one.logged == one.there + one.repeated > 0
+    assert (came["id"].kept_back, came["vn"].kept_back) == (2, 3)
+    assert set(proof.without) == {"th", "jp"}
+    assert proof.mailed.mails == len(acted.sent) > 0
+    # The bank's row at TLP:RED is told by no machine.
+    told = sum(one.notice.facts["rows"] for one in acted.sent)
+    left = acted.act.left
+    assert set(left) == {("siam-orchid-bank", "intrusion-attempts", "withheld")}
+    owned = acted.act.owners().drop_nulls("party")
+    assert proof.mailed.rows == told == owned["rows"].sum() - left.total()
+
+
+@pytest.mark.parametrize(
+    ("level", "member", "said"),
+    [
+        ("RED", "vn", "their level may not go there"),
+        ("GREEN", "id", "th has none like them of vn"),
+    ],
+)
+def test_the_proof_about_rows_fails_when_a_row_is_where_it_must_not_be(
+    copied: Reported, level: str, member: str, said: str
+) -> None:
+    table = archive_of(copied.region["th"].opened).events
+    rows = scan(table).filter(
+        pl.col("tlp") == int(Tlp.parse(f"TLP:{level}")), pl.col("member") == member
+    )
+    stream = BytesIO()
+    rows.select(ABROAD).collect().write_ipc_stream(stream)
+    receive(copied.region, "vn", stream.getvalue(), 1)
+    work(copied.region["vn"])
+    proof = copied.prove()
+    assert not proof.holds
+    assert any(said in fault for fault in proof.faults)
+    assert any("rows at vn in no parcel" in fault for fault in proof.faults)
+
+
+def test_the_proof_about_rows_fails_when_the_release_log_says_nothing(
+    copied: Reported,
+) -> None:
+    with copied.region["th"].opened.db.write() as tx:
+        tx.run("DELETE FROM ledger.release WHERE way = 'events'")
+    faults = copied.prove().faults
+    assert any("0 rows in the release log of th" in fault for fault in faults)
+
+
+def test_the_proof_about_rows_fails_when_mail_went_astray_or_nowhere(
+    acted: Reported,
+) -> None:
+    first, *others = acted.mails
+    astray = replace(acted, mails=[Caught(("x@example.org",), first.raw), *others])
+    (fault,) = astray.prove().faults
+    assert fault.startswith("A mail to x@example.org, which is no address of ")
+    (fault,) = replace(acted, mails=others).prove().faults
+    assert re.fullmatch(r"Notice \d+ to \S+ is sent, and was not caught", fault)
+    stranger = Caught(("x@example.org",), b"Message-ID: <1@example.org>\r\n\r\nbuy\r\n")
+    (fault,) = replace(acted, mails=[*acted.mails, stranger]).prove().faults
+    assert fault == "A mail to x@example.org is none of the notices"
+
+
+def test_the_board_shows_what_was_counted(
+    acted: Reported, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.show_feeds(acted.feeds, acted.act.matched())
+    board.show_notices(acted.sent, acted.act.left, {})
+    board.show_mail(acted.mails, acted.sent)
+    board.show_crossings(acted.act.cross())
+    board.show_receiver("id", acted.act.at("id"), {})
+    board.show_rows_proof(acted.prove())
+    text = capsys.readouterr().out
+    assert re.search(r"shadowserver +4 +154 +135 +14 +5 +source_address is no", text)
+    assert "Subject: EXERCISE [TLP:" in text
+    assert re.search(r"id +60 +58 +58 +2 +red-by-person-only 2", text)
+    assert "waits: no node here" in text
+    assert "The proof about rows held" in text
+
+
+def test_peoples_own_reports_and_ranges_are_found_by_what_they_look_like(
+    tmp_path: Path,
+) -> None:
+    ranges = "first,last,cc\n192.0.2.0,192.0.2.255,TH\n198.51.100.0,198.51.100.9,ID\n"
+    (tmp_path / "places.csv").write_text(ranges)
+    (tmp_path / "routes.csv").write_text(
+        "prefix,asn,name\n192.0.2.0/25,64496,A\n192.0.2.128/25,64498,C\n"
+    )
+    (tmp_path / "bad.csv").write_text("192.0.2.0,x,TH\n192.0.2.0,y,TH\n")
+    (tmp_path / "objects.json").write_text('{"type": "bundle"}')
+    listed = "# IPsum Threat Intelligence Feed\n# IP\n192.0.2.1\t3\n192.0.2.200\t2\n"
+    (tmp_path / "list.txt.gz").write_bytes(
+        gzip.compress(f"{listed}192.0.2.201\t1\n".encode())
+    )
+    found = find_reports(tmp_path)
+    assert [(one.path.name, one.feed) for one in found.files] == [
+        ("list.txt.gz", "ipsum")
+    ]
+    assert [path.name for path in found.country] == ["places.csv"]
+    assert [path.name for path in found.asn] == ["routes.csv"]
+
+
 def test_the_demo_ends_by_itself_with_the_proof_held_and_nothing_left(
     uncovered_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -174,6 +387,9 @@ def test_the_demo_ends_by_itself_with_the_proof_held_and_nothing_left(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The proof held" in done.stdout
+    assert "The proof about rows held" in done.stdout
+    assert "No row of anybody came to th, jp." in done.stdout
+    assert re.search(r"^[1-9]\d* of the rows fit an indicator", done.stdout, re.M)
     for name in ("sg", "id", "vn", "jp"):
         assert f"th     {name} " in done.stdout
     assert list(tmp_path.iterdir()) == []

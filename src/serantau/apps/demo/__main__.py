@@ -9,15 +9,21 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from serantau.apps.cli.output import complain, console, say
-from serantau.apps.demo import stage
+from serantau.apps.cli.output import complain, console, note, say
+from serantau.apps.demo import board, stage
+from serantau.apps.demo.catcher import Catcher
+from serantau.apps.demo.lane import HOME, LEVEL, Act
+from serantau.apps.demo.owners import Owner
 from serantau.apps.demo.proof import prove
 from serantau.apps.demo.region import Region
+from serantau.apps.demo.reports import Reports, find_reports
+from serantau.apps.demo.rows import RowsProof, prove_rows
 from serantau.apps.demo.watch import Watch
 from serantau.desk.gather import Gathering, Input, Sheet, kind_of
 from serantau.errors import BadInput, ProofFailed, SerantauError
@@ -26,6 +32,7 @@ SENDERS = ("th", "id")
 # Examples say by themselves what may be done with them; what people bring may not.
 HANDLED_AS = "TLP:GREEN"
 _EXAMPLES = Path(__file__).parents[4] / "examples"
+_EVENTS = _EXAMPLES / "events"
 _LOOK_SECONDS = 0.25
 # No arrival anywhere for so long, and still not all there: it will not come any more.
 _STILL_SECONDS = 30.0
@@ -35,7 +42,9 @@ _HEAD = 1 << 20
 def main(
     data: Annotated[
         Path | None,
-        typer.Option(help="Load the STIX and MISP files in here, not the examples."),
+        typer.Option(
+            help="Load the STIX, MISP and report files in here, not the examples."
+        ),
     ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="End when the proof is made; 0 if it held.")
@@ -58,25 +67,36 @@ def main(
 def run(data: Path | None, *, once: bool, folder: Path | None) -> int:
     """Run the demo; gives the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
-    loads, handle_as, left = _loads(data)
+    given = _given(data)
     home = folder or Path(tempfile.mkdtemp(prefix="serantau-demo-"))
     home.mkdir(parents=True, exist_ok=True)
     region = Region(home)
     try:
-        with region:
-            stage.open_with(region, data or _EXAMPLES, handle_as, left)
+        with Catcher() as catcher, region:
+            stage.open_with(region, given.folder, given.handle_as, given.left)
             region.found()
+            act = Act(region, given.reports)
+            if given.reports.country:
+                note("Loading ranges of addresses at th ...", "dim")
+            owners = act.prepare(
+                _EVENTS / "owners.toml",
+                catcher.port,
+                theirs=given.reports.folder != _EVENTS,
+            )
             region.start()
             say("All five answer. Loading; what may travel is on its way at once.")
             watch = Watch(region, SENDERS)
-            _share(region, watch, loads, handle_as)
+            _share(region, watch, given.loads, given.handle_as)
+            rows = _report(region, act, given.reports, owners, catcher)
             proof = prove(region, SENDERS)
             stage.show_proof(proof)
+            board.show_rows_proof(rows)
+            code = 0 if proof.holds and rows.holds else ProofFailed.exit_code
             if once:
-                return 0 if proof.holds else ProofFailed.exit_code
+                return code
             stage.show_ways_in(region)
             _stay(region)
-            return 0 if proof.holds else ProofFailed.exit_code
+            return code
     finally:
         if folder is None:
             region.remove()
@@ -86,31 +106,48 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _loads(data: Path | None) -> tuple[dict[str, list[Input]], str, int]:
-    """Say which files each sender loads, how unmarked ones are handled, what is left.
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What goes in. loads: files of objects, by sender. handle_as: unmarked objects.
+
+    left: JSON files that are neither STIX nor MISP.
+    """
+
+    folder: Path
+    loads: dict[str, list[Input]]
+    reports: Reports
+    handle_as: str = ""
+    left: int = 0
+
+
+def _given(data: Path | None) -> _Given:
+    """Say what goes in; where people bring only objects, or only reports, ours too.
 
     Raises:
         BadInput: there is nothing to load.
     """
+    ours = {name: Gathering.inputs([_EXAMPLES / name]) for name in SENDERS}
     if data is None:
-        return (
-            {name: Gathering.inputs([_EXAMPLES / name]) for name in SENDERS},
-            "",
-            0,
-        )
+        return _Given(_EXAMPLES, ours, find_reports(_EVENTS))
     found = Gathering.inputs([data])
     chosen = [one for one in found if one.path is not None and _wanted(one.path)]
-    if not chosen:
+    reports = find_reports(data)
+    if not chosen and not reports.files:
         raise BadInput(
-            f"{data} holds neither STIX nor MISP events.",
-            mend="Looked for are .json, .stix2, .ndjson and these with .gz.",
+            f"{data} holds neither STIX nor MISP events, and no reports.",
+            mend="Looked for are .json, .stix2, .ndjson, and reports as .csv, .tsv, "
+            ".txt, .log and .jsonl; all of these also with .gz.",
         )
+    if not reports.files:
+        reports = find_reports(_EVENTS)
+    if not chosen:
+        return _Given(data, ours, reports)
     # The largest first, each to whom has less: both have something to give.
     loads: dict[str, list[Input]] = {name: [] for name in SENDERS}
     for one in sorted(chosen, key=lambda one: -one.size):
         least = min(loads.values(), key=lambda held: sum(each.size for each in held))
         least.append(one)
-    return loads, HANDLED_AS, len(found) - len(chosen)
+    return _Given(data, loads, reports, HANDLED_AS, len(found) - len(chosen))
 
 
 def _wanted(path: Path) -> bool:
@@ -119,6 +156,27 @@ def _wanted(path: Path) -> bool:
             return kind_of(stream.read(_HEAD)) != "other"
     except OSError:
         return False
+
+
+def _report(
+    region: Region,
+    act: Act,
+    reports: Reports,
+    owners: list[Owner],
+    catcher: Catcher,
+) -> RowsProof:
+    """Let reports in, tell their owners, and see the others' rows arrive."""
+    titles = {one.name: one.title for one in owners}
+    board.show_reports(reports, owners, LEVEL.label)
+    act.take_in()
+    board.show_feeds(act.feeds(), act.matched())
+    board.show_owners(act.owners(), titles)
+    sent = act.tell()
+    board.show_notices(sent, act.left, titles)
+    board.show_mail(catcher.mails, sent)
+    board.show_crossings(act.cross())
+    board.show_receiver("id", act.at("id"), titles)
+    return prove_rows(region, HOME, sent, catcher.mails)
 
 
 def _share(

@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import httpx2
+import tomli_w
 
 from serantau.config import FILE_NAME, PREFIX, load_config
 from serantau.desk.found import Charter, found
@@ -41,6 +42,7 @@ FOLLOWS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # Named by an audience of the example data; who is in it is th's secret.
 CIRCLE: Final = "circle--6a1f2c1e-5f0e-4d38-9a77-0d4be3c1f5aa"
+REALM: Final = "exercise:demo"
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
 
@@ -117,6 +119,8 @@ class Region:
                     url=site.url,
                     port=site.port,
                     coordinators=(COORDINATOR,),
+                    # Nothing here is real: whatever leaves a node says so.
+                    realm=REALM,
                 ),
             )
             site.password = made.password
@@ -125,6 +129,14 @@ class Region:
         with self["th"].opened.db.write() as tx:
             registry = self["th"].opened.registry
             registry.put_circle(tx, "mekong", ["kh", "la", "vn"], circle_id=CIRCLE)
+
+    def configure(self, name: str, tables: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add tables to a node's settings, before it is started."""
+        site = self[name]
+        site.close()
+        with (site.home / FILE_NAME).open("a", encoding="utf-8") as file:
+            file.write("\n" + tomli_w.dumps(tables))
+        site.open()
 
     def _introduce(self) -> None:
         for follower, followed in FOLLOWS.items():

@@ -254,9 +254,15 @@ def show_ways_in(region: Region) -> None:
             for site in region.sites.values()
         ],
     )
-    th, vn = region["th"].home, region["vn"].home
-    say(f"Such as: {program} --home {th} share preview --to vn --to jp --diff")
-    say(f"     or: {program} --home {vn} search takraw")
+    say("Such as:")
+    for name, command in (
+        ("th", "share preview --to vn --to jp --diff"),
+        ("vn", "search takraw"),
+        ("th", "events --top party"),
+        ("th", "notice show 1 --language th"),
+        ("id", "events --feed node.th"),
+    ):
+        say(f"  {program} --home {region[name].home} {command}")
 
 
 def _program() -> str:
