@@ -257,6 +257,11 @@ class _Judge:
         made: dict[str, pl.Series] = {}
         lookups = []
         for side, place in places.items():
+            if place.null_count() == len(place):
+                names = [f"{side}_{what}" for what in _LOOKED_UP]
+                made |= {name: events[name] for name in names}
+                lookups.append((place.is_not_null(), place.is_not_null()))
+                continue
             by_country, by_asn = country.gather(place), asn.gather(place)
             looked = {
                 "country": self.country.country.gather(by_country),

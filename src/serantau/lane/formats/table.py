@@ -155,8 +155,9 @@ class Cutter:
         if read is None:
             return self._by_record(data, last=last)
         frame, unquoted = read
-        plain = unquoted and self._is_plain(data, frame.height)
-        lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+        ends = data.count(b"\n")
+        lines = ends + (not data.endswith(b"\n") and bool(data))
+        plain = unquoted and self._is_plain(data, ends, frame.height)
         places = pl.int_range(frame.height, eager=True)
         blank = self._blank(frame)
         if blank.any():
@@ -216,12 +217,17 @@ class Cutter:
         return frame.rename(dict(zip(places, self.names, strict=True))), unquoted
 
     @staticmethod
-    def _is_plain(data: bytes, height: int) -> bool:
-        """Say whether no value can have a letter, beside quotes, that JSON escapes."""
-        ends = data.count(b"\n")
+    def _is_plain(data: bytes, ends: int, height: int) -> bool:
+        """Say whether no value can have a letter, beside quotes, that JSON escapes.
+
+        Args:
+            data: a block.
+            ends: how many of its bytes end a line.
+            height: how many rows it has.
+        """
         return (
             ends == height - (not data.endswith(b"\n"))
-            and data.count(b"\r") in {0, ends}
+            and (b"\r" not in data or data.count(b"\r") == ends)
             and len(data.translate(None, _ESCAPED)) == len(data)
         )
 
