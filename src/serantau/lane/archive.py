@@ -359,6 +359,8 @@ class Archive:
         if but:
             window &= Condition(pl.col("batch") != but, pl.lit(value=True))
         files = self.events.listed().filter(window.file)
+        if not files.height:
+            return pl.repeat(value=False, n=events.height, eager=True)
         keys = [pl.col("fingerprint")]
         if same_day:
             keys.append(pl.col("time").dt.date())
@@ -482,6 +484,9 @@ def days_of(events: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
 
 
 def _parts(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    if frame.height and frame[DAY].min() == frame[DAY].max():
+        yield str(frame[DAY][0]), frame.drop(DAY)
+        return
     for (day,), part in sorted(frame.partition_by(DAY, as_dict=True).items()):
         yield str(day), part.drop(DAY)
 
