@@ -7,14 +7,14 @@ is asking comes first, then whether they take this media type, then what they as
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from litestar import Response, Router, delete, get, post
 from litestar.params import FromPath
-from litestar.types import Send
 
-from serantau.apps.web.hall import Asking, Hall, Lane, hall_of
+from serantau.apps.web.hall import Asking, Hall, Heads, Lane, hall_of
 from serantau.desk.share import Offer
 from serantau.errors import Forbidden, NotFound
 from serantau.records.registry import Caller
@@ -36,7 +36,8 @@ async def _respond(
     status_code: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
-    packed, more = await hall_of(request).packed(request, body)
+    packing = request.headers.get("accept-encoding", "")
+    packed, more = await hall_of(request).packed(packing, body)
     return Response(
         packed,
         status_code=status_code,
@@ -78,18 +79,18 @@ def _asked(query: Query, most: int) -> Asked:
 
 
 def _ask(
-    request: Asking, match: frozenset[str], object_id: str = ""
+    hall: Hall, scope: Mapping[str, Any], match: frozenset[str], object_id: str = ""
 ) -> tuple[Query, Asked, str]:
     """Read the question: as written, for the store, and as text for the release log."""
-    raw = request.scope["query_string"]
+    raw = scope["query_string"]
     query = taxii.read_query(raw, match)
     if object_id:
         # An id that is none names nothing, as one that is not here does.
         if not taxii.is_object_id(object_id):
             raise NotFound("There is no such object.")
         query = replace(query, ids=(object_id,))
-    asked = _asked(query, hall_of(request).node.config.limits.page)
-    path = request.scope["path"].rstrip("/")
+    asked = _asked(query, hall.node.config.limits.page)
+    path = scope["path"].rstrip("/")
     text = raw.decode("ascii", "replace")[:_LOGGED]
     return query, asked, f"{path}?{text}" if text else path
 
@@ -174,19 +175,25 @@ def asks_for_page(method: str, path: str) -> str:
     return found[1] if found is not None else ""
 
 
-async def send_page(request: Asking, name: str, send: Send) -> None:
-    """Give a page of objects (TAXII 2.1 §5.4) to whoever asked with `request`.
+async def page(
+    hall: Hall, scope: Mapping[str, Any], name: str, request_id: str
+) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """Give a page of objects (TAXII 2.1 §5.4), as body and headers.
 
     For the application to call without its router: what that does around a handler
     takes as long as half a page.
     """
-    body, headers = await _page(request, name, taxii.MATCH_OBJECTS)
-    packed, more = await hall_of(request).packed(request, body)
+    heads = Heads(scope)
+
+    def work(caller: Caller) -> tuple[bytes, dict[str, str]]:
+        return _read(hall, caller, heads.accept, scope, name, taxii.MATCH_OBJECTS)
+
+    body, headers = await hall.page(request_id, heads, work)
+    packed, more = await hall.packed(heads.accept_encoding, body)
     fields = {**headers, **more, "content-type": taxii.MEDIA_TYPE}
     raw = [(key.lower().encode(), value.encode()) for key, value in fields.items()]
     raw.append((b"content-length", str(len(packed)).encode()))
-    await send({"type": "http.response.start", "status": 200, "headers": raw})
-    await send({"type": "http.response.body", "body": packed, "more_body": False})
+    return packed, raw
 
 
 @get(f"{ROOT}/collections/{{name:str}}/objects")
@@ -209,23 +216,35 @@ async def _page(
     request: Asking, name: str, match: frozenset[str], object_id: str = ""
 ) -> tuple[bytes, dict[str, str]]:
     hall = hall_of(request)
+    accept = request.headers.get("accept", "")
 
     def work(caller: Caller) -> tuple[bytes, dict[str, str]]:
-        taxii.check_accept(request.headers.get("accept"))
-        offer = _readable(_offer(hall, caller, name))
-        query, asked, question = _ask(request, match, object_id)
-        if query.nothing:
-            return taxii.envelope(b"", after=None), {}
-        page = hall.share.page(
-            caller, offer.collection, asked, way=WAY, request=question
-        )
-        if object_id and not page.count and query.after < 0:
-            raise NotFound("There is no such object, or no such version of it.")
-        hall.metrics.released.inc(page.count)
-        body = taxii.envelope(page.bodies, after=page.last if page.more else None)
-        return body, taxii.date_headers(page.first, page.last)
+        return _read(hall, caller, accept, request.scope, name, match, object_id)
 
     return await hall.as_caller(request, work)
+
+
+def _read(
+    hall: Hall,
+    caller: Caller,
+    accept: str,
+    scope: Mapping[str, Any],
+    name: str,
+    match: frozenset[str],
+    object_id: str = "",
+) -> tuple[bytes, dict[str, str]]:
+    """Read an envelope of objects, and the headers that tell its dates."""
+    taxii.check_accept(accept)
+    offer = _readable(_offer(hall, caller, name))
+    query, asked, question = _ask(hall, scope, match, object_id)
+    if query.nothing:
+        return taxii.envelope(b"", after=None), {}
+    page = hall.share.page(caller, offer.collection, asked, way=WAY, request=question)
+    if object_id and not page.count and query.after < 0:
+        raise NotFound("There is no such object, or no such version of it.")
+    hall.metrics.released.inc(page.count)
+    body = taxii.envelope(page.bodies, after=page.last if page.more else None)
+    return body, taxii.date_headers(page.first, page.last)
 
 
 def _readable(offer: Offer) -> Offer:
@@ -258,7 +277,7 @@ async def _lines(
     def work(caller: Caller) -> tuple[bytes, dict[str, str]]:
         taxii.check_accept(request.headers.get("accept"))
         offer = _readable(_offer(hall, caller, name))
-        query, asked, question = _ask(request, match, object_id)
+        query, asked, question = _ask(hall, request.scope, match, object_id)
         write = taxii.manifest
         if object_id:
             write, asked = taxii.versions, replace(asked, all_versions=True)
@@ -320,7 +339,7 @@ async def delete_object(
                 f"Deleting from {offer.collection.alias!r} takes the right to read and "
                 "the right to write."
             )
-        query, asked, _ = _ask(request, taxii.MATCH_OBJECT, object_id)
+        query, asked, _ = _ask(hall, request.scope, taxii.MATCH_OBJECT, object_id)
         if not query.versioned:
             # The standard leaves open what goes without match[version]: all of it.
             asked = replace(asked, all_versions=True)

@@ -11,12 +11,13 @@ import asyncio
 import contextvars
 import ipaddress
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
+import structlog
 from litestar import Request
 from litestar.datastructures import State
 
@@ -49,6 +50,41 @@ class Lane(Enum):
     HASH = "hash"
     PACK = "pack"
     SIDE = "side"
+
+
+class Heads:
+    """What a request's head tells of its caller; "" for what it does not."""
+
+    __slots__ = ("_fields", "client")
+
+    def __init__(self, scope: Mapping[str, Any]) -> None:
+        """Read the head of an ASGI scope. Of a field that comes twice, the first."""
+        self._fields: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        client = scope["client"]
+        self.client: str = client[0] if client is not None else ""
+
+    def _text(self, name: bytes) -> str:
+        return self._fields.get(name, b"").decode("latin-1")
+
+    @property
+    def authorization(self) -> str:
+        """Give the field Authorization."""
+        return self._text(b"authorization")
+
+    @property
+    def accept(self) -> str:
+        """Give the field Accept."""
+        return self._text(b"accept")
+
+    @property
+    def accept_encoding(self) -> str:
+        """Give the field Accept-Encoding."""
+        return self._text(b"accept-encoding")
+
+    @property
+    def forwarded(self) -> str:
+        """Give the field X-Forwarded-For."""
+        return self._text(b"x-forwarded-for")
 
 
 class Hall:
@@ -85,6 +121,31 @@ class Hall:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._lanes[lane], inside)
 
+    async def page(
+        self, request_id: str, heads: Heads, work: Callable[[Caller], T]
+    ) -> T:
+        """Read for whoever is calling, as `as_caller`, with as little as can be here.
+
+        The loop's thread is what pages wait for, so all of it is done by one that
+        reads, unless a password has to be hashed first.
+        """
+
+        def read() -> tuple[T] | None:
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                credentials = read_credentials(heads.authorization)
+                if not self.logins.cheap(credentials):
+                    return None
+                return (work(self.logins.caller(credentials, self._address(heads))),)
+
+        found = await self._pages.submit(read)
+        if found is None:
+            credentials = read_credentials(heads.authorization)
+            check = partial(self.logins.caller, credentials, self._address(heads))
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                await self.run(Lane.HASH, check)
+                return await self.run(Lane.READ, lambda: work(check()))
+        return found[0]
+
     async def as_caller(
         self, request: Asking, work: Callable[[Caller], T], lane: Lane = Lane.READ
     ) -> T:
@@ -105,9 +166,10 @@ class Hall:
         Behind a proxy on this machine (http.base_url is set) this is what the proxy
         wrote last; anyone else's word for it is not taken.
         """
-        client = request.client
-        address = client.host if client is not None else ""
-        forwarded = request.headers.get("x-forwarded-for")
+        return self._address(Heads(request.scope))
+
+    def _address(self, heads: Heads) -> str:
+        address, forwarded = heads.client, heads.forwarded
         if forwarded and self.node.config.http.base_url and _is_loopback(address):
             return forwarded.rpartition(",")[2].strip()
         return address
@@ -151,13 +213,11 @@ class Hall:
         return await self.run(Lane.PACK, partial(unpack, piece))
 
     async def packed(
-        self, request: Asking, body: bytes
+        self, accept_encoding: str, body: bytes
     ) -> tuple[bytes, dict[str, str]]:
         """Give a body as the caller takes it, and the headers that say so."""
         headers = {"Vary": "Accept, Accept-Encoding, Authorization"}
-        if len(body) <= _PACKED_ABOVE or not takes_gzip(
-            request.headers.get("accept-encoding", "")
-        ):
+        if len(body) <= _PACKED_ABOVE or not takes_gzip(accept_encoding):
             return body, headers
         headers["Content-Encoding"] = "gzip"
         # Level 1: the line to a neighbour is rarely slower than a better level is.

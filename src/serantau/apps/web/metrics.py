@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serantau.apps.web.lane_metrics import LaneFigures
 from serantau.errors import ConfigError, StoreError
 from serantau.node import Node
 
@@ -31,19 +32,20 @@ class Metrics:
     def __init__(self, node: Node) -> None:
         """Count for `node`; figures of its store are read when they are asked for."""
         self.registry = CollectorRegistry()
-        self.requests = Counter(
+        self._requests = Counter(
             "serantau_requests",
             "Requests answered, by door, method and status.",
             ("door", "method", "status"),
             registry=self.registry,
         )
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             "serantau_request_seconds",
             "Seconds from a request's first byte to its answer, by door.",
             ("door",),
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.released = Counter(
             "serantau_objects_served",
             "Object versions on pages that were given to callers.",
@@ -61,6 +63,18 @@ class Metrics:
             registry=self.registry,
         )
         self.registry.register(_Store(node))
+        self.registry.register(LaneFigures(node))
+
+    def answered(self, door: str, method: str, status: int, seconds: float) -> None:
+        """Count one request, and how long its answer took."""
+        key = (door, method, status)
+        counts = self._answered.get(key)
+        if counts is None:
+            # To look it up by its labels takes three locks.
+            requests = self._requests.labels(door, method, str(status))
+            counts = self._answered[key] = (requests, self._seconds.labels(door))
+        counts[0].inc()
+        counts[1].observe(seconds)
 
     def listen(self, host: str, port: int) -> Listener:
         """Answer Prometheus on an address of its own, in a thread.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 import socket
 import threading
@@ -28,6 +29,7 @@ from serantau.apps.web.api.objects import Loads
 from serantau.apps.web.faults import REQUEST_ID, tell
 from serantau.apps.web.hall import Asking, Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
+from serantau.apps.web.memory import keep_memory
 from serantau.config import NodeConfig
 from serantau.errors import ConfigError, SerantauError
 from serantau.node import Node
@@ -46,6 +48,7 @@ class Doors(Litestar):
         """Serve the doors of `hall`'s node; `settings` are Litestar's."""
         super().__init__(**settings)
         config = hall.node.config
+        self._hall = hall
         self._metrics = hall.metrics
         self._fixed = [
             (b"x-content-type-options", b"nosniff"),
@@ -56,58 +59,88 @@ class Doors(Litestar):
             self._fixed.append(
                 (b"strict-transport-security", f"max-age={_YEAR}".encode())
             )
+        self._fixed_of_pages = [*self._fixed, *_UNLESS]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        await self._answer(scope, receive, send)
-
-    async def _answer(
-        self, scope: dict[str, Any], receive: Receive, send: Send
-    ) -> None:
         request_id = new_request_id()
         scope[REQUEST_ID] = request_id
-        method, path = scope["method"], scope["path"]
-        door = _DOORS.get(path.split("/", 2)[1], "status")
         begun = time.perf_counter()
+        collection = taxii_door.asks_for_page(scope["method"], scope["path"])
+        if collection:
+            await self._page(scope, receive, send, begun, collection)
+            return
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await super().__call__(scope, receive, self._sending(scope, send, begun))
+
+    async def _page(
+        self,
+        scope: dict[str, Any],
+        receive: Receive,
+        send: Send,
+        begun: float,
+        collection: str,
+    ) -> None:
+        request_id = scope[REQUEST_ID]
+        try:
+            body, headers = await taxii_door.page(
+                self._hall, scope, collection, request_id
+            )
+        except Exception as fault:
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                scope["litestar_app"] = self
+                request: Asking = Request(cast("HTTPScope", scope), receive, send)
+                told = tell(request, fault).to_asgi_response(None, request)
+                sending = self._sending(scope, send, begun)
+                await told(cast("HTTPScope", scope), receive, sending)
+            return
+        headers += self._fixed_of_pages
+        headers.append((b"x-request-id", request_id.encode()))
+        self._count(scope, 200, begun)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _sending(self, scope: dict[str, Any], send: Send, begun: float) -> Send:
+        """Give a `send` that adds the fixed headers, and counts the answer."""
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                taken = time.perf_counter() - begun
-                code = message["status"]
                 headers = [*message["headers"], *self._fixed]
-                headers.append((b"x-request-id", request_id.encode()))
+                headers.append((b"x-request-id", scope[REQUEST_ID].encode()))
                 names = {name.lower() for name, _ in message["headers"]}
-                if b"content-security-policy" not in names:
-                    headers.append((b"content-security-policy", _NOTHING_RUNS))
-                if b"cache-control" not in names:
-                    headers.append((b"cache-control", b"no-store"))
+                headers += [field for field in _UNLESS if field[0] not in names]
                 message = {**message, "headers": headers}
-                self._metrics.requests.labels(door, _method(method), str(code)).inc()
-                self._metrics.seconds.labels(door).observe(taken)
-                # The path names collections and object ids, never what was asked.
-                logger(__name__).debug(
-                    "request", method=method, path=path, status=code, seconds=taken
-                )
+                self._count(scope, message["status"], begun)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            collection = taxii_door.asks_for_page(method, path)
-            if not collection:
-                await super().__call__(cast("HTTPScope", scope), receive, sending)
-                return
-            scope["litestar_app"] = self
-            request: Asking = Request(cast("HTTPScope", scope), receive, sending)
-            try:
-                await taxii_door.send_page(request, collection, sending)
-            except Exception as fault:
-                told = tell(request, fault).to_asgi_response(None, request)
-                await told(cast("HTTPScope", scope), receive, sending)
+        return sending
+
+    def _count(self, scope: dict[str, Any], status: int, begun: float) -> None:
+        taken = time.perf_counter() - begun
+        method, path = scope["method"], scope["path"]
+        door = _DOORS.get(path.split("/", 2)[1], "status")
+        self._metrics.answered(door, _method(method), status, taken)
+        if _told.isEnabledFor(logging.DEBUG):
+            # The path names collections and object ids, never what was asked.
+            logger(__name__).debug(
+                "request",
+                method=method,
+                path=path,
+                status=status,
+                seconds=taken,
+                request_id=scope[REQUEST_ID],
+            )
 
 
-_NOTHING_RUNS: Final = b"default-src 'none'; frame-ancestors 'none'"
+_told: Final = logging.getLogger(__name__)
+# What an answer says unless its door says otherwise.
+_UNLESS: Final = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 _METHODS: Final = frozenset(
     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 )
@@ -279,6 +312,7 @@ def serve(config: NodeConfig, role: str = "all", work: Work = _federate) -> None
     if role not in ROLES:
         raise ConfigError(f"role is {role!r}, expected one of {', '.join(ROLES)}")
     set_up_logs(config.log)
+    keep_memory()
     if role != "worker" and not (role == "web" and config.store.url):
         check_free(config)
     stop = threading.Event()
