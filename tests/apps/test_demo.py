@@ -360,6 +360,7 @@ def test_peoples_own_reports_and_ranges_are_found_by_what_they_look_like(
         "prefix,asn,name\n192.0.2.0/25,64496,A\n192.0.2.128/25,64498,C\n"
     )
     (tmp_path / "bad.csv").write_text("192.0.2.0,x,TH\n192.0.2.0,y,TH\n")
+    (tmp_path / "ipsum.txt").write_bytes(b"")
     (tmp_path / "objects.json").write_text('{"type": "bundle"}')
     listed = "# IPsum Threat Intelligence Feed\n# IP\n192.0.2.1\t3\n192.0.2.200\t2\n"
     (tmp_path / "list.txt.gz").write_bytes(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
-from serantau.apps.cli.output import Column, clean, say, shorten, table
+from serantau.apps.cli.output import Column, clean, say, table
+from serantau.rules.notice import Sending
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,10 +29,11 @@ def show_reports(reports: Reports, owners: Sequence[Owner], level: str) -> None:
     """Say what goes in, and who answers for what."""
     say()
     say("Reports about machines go in at th", "bold")
+    ranges = len(reports.country) + len(reports.asn)
+    by = f"the {ranges} files of ranges there" if ranges else "what they say"
     say(
-        f"{len(reports.files)} files from {reports.folder}, attributed by the "
-        f"{len(reports.country) + len(reports.asn)} files of ranges there. A row that "
-        f"names no level is handled as {level}."
+        f"{len(reports.files)} files from {reports.folder}, attributed by {by}. "
+        f"A row that names no level is handled as {level}."
     )
     had = "; ".join(map(_has, owners))
     say(f"Owners are made up: {had or 'none, no network there is anybody here'}")
@@ -82,19 +85,22 @@ def show_owners(counts: pl.DataFrame, titles: Mapping[str, str]) -> None:
     for member, party, reason, rows in counts.iter_rows():
         name = titles.get(party) or party or _state(member)
         owners.setdefault(name, Counter())[reason or ""] += rows
-    most = max((sum(one.values()) for one in owners.values()), default=0)
+    most = max((one.total() for one in owners.values()), default=0)
+    found = [
+        each for each in _REASONS if any(reasons[each] for reasons in owners.values())
+    ]
     say()
     table(
         (
             Column("owner", "Whose they are", style="bold"),
-            *(Column(each, f"By {each}", right=True) for each in _REASONS),
+            *(Column(each, f"By {each}", right=True) for each in found),
             Column("rows", "Rows", right=True),
             Column("bar", "", style="green"),
         ),
         [
             {
                 "owner": name,
-                **{each: reasons[each] or None for each in _REASONS},
+                **{each: reasons[each] or None for each in found},
                 "rows": reasons.total(),
                 "bar": _bar(reasons.total(), most),
             }
@@ -117,48 +123,40 @@ def show_notices(
     titles: Mapping[str, str],
 ) -> None:
     """Show what owners were told, and what not."""
-    groups: dict[tuple[str, str], list[Sent]] = {}
-    for one in sent:
-        groups.setdefault((one.notice.party, one.notice.group), []).append(one)
-    for party, group, _ in left:
-        groups.setdefault((party, group), [])
+    parties = {one.notice.party for one in sent} | {party for party, _, _ in left}
+    rows = []
+    for party in sorted(parties):
+        theirs = [one for one in sent if one.notice.party == party]
+        deliveries = [each for one in theirs for each in one.deliveries]
+        classes: Counter[str] = Counter()
+        for one in theirs:
+            classes[one.notice.group] += one.notice.facts["rows"]
+        reasons: Counter[str] = Counter()
+        for (name, _, why), many in left.items():
+            reasons[why] += many if name == party else 0
+        rows.append(
+            {
+                "party": titles.get(party, party),
+                "notices": len(theirs),
+                "rows": classes.total(),
+                "classes": _counted(classes),
+                "left": _counted(+reasons),
+                "to": ", ".join(dict.fromkeys(each.address for each in deliveries)),
+                "sent": sum(each.state is Sending.SENT for each in deliveries),
+            }
+        )
     say()
     table(
         (
             Column("party", "Notices of th to", style="bold"),
-            Column("group", "Of class"),
             Column("notices", "Made", right=True),
             Column("rows", "Rows", right=True),
+            Column("classes", "Of class"),
             Column("left", "Left out"),
             Column("to", "Mailed to"),
             Column("sent", "Sent", right=True, style="green"),
         ),
-        [
-            {
-                "party": titles.get(party, party),
-                "group": group,
-                "notices": len(several),
-                "rows": sum(one.notice.facts["rows"] for one in several),
-                "left": _counted(
-                    Counter(
-                        {
-                            why: many
-                            for (who, of, why), many in left.items()
-                            if (who, of) == (party, group)
-                        }
-                    )
-                ),
-                "to": ", ".join(
-                    dict.fromkeys(
-                        each.address for one in several for each in one.deliveries
-                    )
-                ),
-                "sent": sum(
-                    each.state == "sent" for one in several for each in one.deliveries
-                ),
-            }
-            for (party, group), several in sorted(groups.items())
-        ],
+        rows,
         empty="No row names an owner of th: there is nothing to tell.",
     )
 
@@ -183,9 +181,9 @@ def show_mail(mails: Sequence[Caught], sent: Sequence[Sent]) -> None:
         content = one.get_payload(decode=True)
         size = len(content) if isinstance(content, bytes) else 0
         say(f"  Attached: {one.get_filename()}, {size:,} bytes")
-    lines = text.splitlines()
+    lines = [cut for line in text.splitlines() for cut in wrap(line, _WIDE) or [""]]
     for line in lines[:_LINES]:
-        say(f"  │ {shorten(line, _WIDE)}", "dim")
+        say(f"  │ {line}", "dim")
     if len(lines) > _LINES:
         say(f"  │ ... and {len(lines) - _LINES} more lines", "dim")
 

@@ -71,9 +71,11 @@ def _heads(folder: Path) -> Iterator[tuple[Path, bytes]]:
         if name.endswith(_ENDS) and path.is_file():
             try:
                 with path.open("rb") as stream:
-                    yield path, stream.read(_HEAD)
+                    head = stream.read(_HEAD)
             except OSError:
                 continue
+            if head:
+                yield path, head
 
 
 def _ranges_of(text: str) -> Kind | None:
