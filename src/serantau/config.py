@@ -147,7 +147,8 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_days: how long events are kept, by feed, by TLP label, or for all by `*`; the
     first of these three that fits holds, and events that none fits stay. country, asn:
     files or addresses of the ranges that `serantau lane update` loads. shadowserver:
-    the same of Shadowserver's schema of reports.
+    the same of Shadowserver's schema of reports. sightings: how many a day are recorded
+    as objects at most, those of most rows; 0: none.
     """
 
     folder: str = ""
@@ -161,6 +162,7 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country: list[str] = []
     asn: list[str] = []
     shadowserver: str = ""
+    sightings: int = 1000
 
 
 class FeedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -370,6 +372,11 @@ def _check(config: NodeConfig, path: Path) -> None:
     ):
         if number <= 0:
             raise ConfigError(f"{path}: lane.{name} is {number}, expected more than 0")
+    if config.lane.sightings < 0:
+        raise ConfigError(
+            f"{path}: lane.sightings is {config.lane.sightings}, expected 0 or more",
+            mend="0 records none; a number is how many a day are recorded at most.",
+        )
     _check_notice(f"{path}: notice", config.notice)
     if bool(config.http.certificate) != bool(config.http.key):
         raise ConfigError(

@@ -27,6 +27,7 @@ BODIES = {
     "apps/web/api/objects.py": "told to the node's own people",
     "apps/cli/objects.py": "told to the node's own people",
     "desk/lane_reference.py": "indicators, read to match rows of events here",
+    "desk/sightings.py": "a sighting of its own, compared with what it says now",
     "apps/taxii.py": "the body of an HTTP request",
     "wire/client.py": "the body of an HTTP response",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",

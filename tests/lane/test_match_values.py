@@ -4,7 +4,6 @@ import ipaddress
 import pickle
 import random
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -18,13 +17,11 @@ from serantau.lane.lists import Lists, Warninglist, name_of, read, read_folder
 from serantau.lane.match import (
     HITS,
     INDICATORS,
-    SIGHTINGS,
     Asked,
     Known,
     Words,
     indicators,
     named,
-    sightings,
 )
 
 
@@ -211,25 +208,6 @@ def test_a_million_rows_are_matched_with_a_million_indicators_in_two_seconds() -
     assert time.process_time() - begun < 4
     assert hits.height >= count // 1000 + 1
     assert hits["words"][-1] == f"indicator--{9 * 4 + 1}"
-
-
-def test_sightings_sum_up_what_was_matched() -> None:
-    day = datetime(2026, 11, 20, tzinfo=UTC)
-    events = pl.DataFrame(
-        {
-            "indicators": ["indicator--a,indicator--b", None, "indicator--a"],
-            "count": [None, 5, 3],
-            "time": [day, day, day.replace(hour=2)],
-            "first_seen": [day.replace(day=1), None, None],
-            "last_seen": [None, None, day.replace(hour=9)],
-        }
-    )
-    seen = sightings(events)
-    assert seen.schema == SIGHTINGS
-    assert seen.rows() == [
-        ("indicator--a", 4, day.replace(day=1), day.replace(hour=9)),
-        ("indicator--b", 1, day.replace(day=1), day),
-    ]
 
 
 # --- Warninglists --------------------------------------------------------------------

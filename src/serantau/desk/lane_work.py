@@ -18,6 +18,7 @@ import structlog
 
 from serantau.desk.lane import TOGETHER_BYTES, Lane
 from serantau.desk.lane_ways import Ways
+from serantau.desk.sightings import Sightings
 from serantau.errors import SerantauError
 from serantau.node import Node
 from serantau.records.batches import Batch
@@ -232,6 +233,7 @@ class LaneWork:
         self._lane.sweep()
         self._lane.expire()
         self._finish_erasures()
+        Sightings(self._node).record()
         if not self._worked.is_set():
             return expired
         from serantau.desk.lane_kernel import Kernel

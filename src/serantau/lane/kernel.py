@@ -24,7 +24,7 @@ from serantau.lane import fingerprint
 from serantau.lane.address import KEY, keys
 from serantau.lane.frame import conform
 from serantau.lane.harmonise import SIDES, harmonise
-from serantau.lane.match import HITS, Asked, named, sightings
+from serantau.lane.match import HITS, Asked, named
 from serantau.lane.owners import Era, Owners
 from serantau.lane.ranges import NOTHING, Kind, Ranges, choose
 from serantau.lane.reference import Reference
@@ -36,13 +36,11 @@ _LOOKED_UP: Final = ("asn", "network", "country")
 class Done:
     """What became of rows.
 
-    events: EVENTS. rejects: REJECTS. sightings: match.SIGHTINGS. repeated: how many
-    rows went into another one.
+    events: EVENTS. rejects: REJECTS. repeated: how many rows went into another one.
     """
 
     events: pl.DataFrame
     rejects: pl.DataFrame
-    sightings: pl.DataFrame
     repeated: int = 0
 
 
@@ -58,7 +56,7 @@ def run(frame: pl.DataFrame, reference: Reference) -> Done:
     events = _once(rows)
     repeated = rows.height - events.height
     if not events.height:
-        return Done(conform(events), rejects, sightings(events), repeated)
+        return Done(conform(events), rejects, repeated)
     places = _Places.of(events)
     special = reference.special.spans.find_ascending(places.addresses)
     events = _attribute(events, places, special, reference)
@@ -69,7 +67,7 @@ def run(frame: pl.DataFrame, reference: Reference) -> Done:
         ),
         category=_categories(events, reference.categories),
     )
-    return Done(conform(events), rejects, sightings(events), repeated)
+    return Done(conform(events), rejects, repeated)
 
 
 # --- Once ----------------------------------------------------------------------------

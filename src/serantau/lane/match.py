@@ -14,7 +14,6 @@ from typing import Any, Final
 import polars as pl
 
 from serantau.lane.address import Intervals, keys, parse, span, together
-from serantau.lane.frame import INSTANT
 from serantau.rules.text import HASH_KINDS, normalise
 
 INDICATORS: Final = pl.Schema(
@@ -22,16 +21,6 @@ INDICATORS: Final = pl.Schema(
 )
 """What is matched against. kind: as in rules.text; value: normalised, addresses also
 as prefixes; indicator: a STIX id. No nulls; any order."""
-
-SIGHTINGS: Final = pl.Schema(
-    {
-        "indicator": pl.String(),
-        "count": pl.Int64(),
-        "first": INSTANT,
-        "last": INSTANT,
-    }
-)
-"""What was matched, ascending by indicator: how often, first and last. No nulls."""
 
 _ADDRESSES: Final = ("ipv4-addr", "ipv6-addr")
 
@@ -345,26 +334,4 @@ def indicators(values: Iterable[tuple[str, str, str]]) -> pl.DataFrame:
         [(kind, normalise(kind, value), name) for kind, value, name in values],
         INDICATORS,
         orient="row",
-    )
-
-
-def sightings(events: pl.DataFrame) -> pl.DataFrame:
-    """Sum up what events matched (SIGHTINGS).
-
-    Args:
-        events: the columns indicators, count, time, first_seen and last_seen.
-    """
-    return (
-        events.filter(pl.col("indicators").is_not_null())
-        .select(
-            indicator=pl.col("indicators").str.split(","),
-            count=pl.col("count").fill_null(1),
-            first=pl.min_horizontal("time", "first_seen"),
-            last=pl.max_horizontal("time", "last_seen"),
-        )
-        .explode("indicator")
-        .group_by("indicator")
-        .agg(pl.col("count").sum(), pl.col("first").min(), pl.col("last").max())
-        .sort("indicator")
-        .cast(SIGHTINGS)
     )

@@ -141,7 +141,6 @@ def test_a_row_is_turned_away_once_however_wrong_it_is() -> None:
     done = run({"source_address": "x", "source_port": 99999, "destination_address": ""})
     assert done.rejects["column"].to_list() == ["source_address"]
     assert done.events.height == 0
-    assert done.sightings.height == 0
 
 
 def test_a_clock_without_its_zone_is_no_fault() -> None:

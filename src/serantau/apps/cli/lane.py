@@ -182,6 +182,10 @@ def _work(held: Lane) -> list[Any]:
             outcomes += some
             rows = sum(one.rows for one in outcomes)
             step(len(outcomes), f"{len(outcomes):,} batches, {rows:,} rows")
+        if outcomes:
+            from serantau.desk.sightings import Sightings
+
+            Sightings(held.node).record()
     return outcomes
 
 
