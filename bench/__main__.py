@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import federation, footprint, ingest, pages, scale, soak
+from bench import federation, footprint, ingest, lane, pages, scale, soak
 from bench.figures import (
     Figure,
     Part,
@@ -19,7 +19,7 @@ from bench.figures import (
     write_markdown,
 )
 from bench.machine import this_machine
-from bench.sizes import Sizes, quick
+from bench.sizes import Sizes, full, quick
 
 PARTS: dict[str, Callable[[Sizes], list[Figure]]] = {
     "help": footprint.measure_help,
@@ -28,6 +28,12 @@ PARTS: dict[str, Callable[[Sizes], list[Figure]]] = {
     "sync": federation.measure_sync,
     "hints": federation.measure_hints,
     "memory": footprint.measure_memory,
+    "lane": lane.measure_chain,
+    "lane-files": lane.measure_files,
+    "lane-post": lane.measure_post,
+    "lane-match": lane.measure_match,
+    "lane-memory": lane.measure_memory,
+    "lane-archive": lane.measure_archive,
     "scale": scale.measure,
 }
 
@@ -62,7 +68,7 @@ def _works(told: argparse.Namespace) -> dict[str, Callable[[Sizes], list[Figure]
 
 
 def _sizes(told: argparse.Namespace, folder: Path) -> Sizes:
-    sizes = quick(folder) if told.quick else Sizes(folder)
+    sizes = (quick if told.quick else full if told.full else Sizes)(folder)
     if told.runs:
         sizes = replace(sizes, runs=told.runs)
     if told.command == "scale" and not told.quick:
@@ -79,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--quick", action="store_true", help="small sizes: only to see that it works"
+    )
+    common.add_argument(
+        "--full",
+        action="store_true",
+        help="a file of 20 GB and 100 million archived rows; wants 60 GB of disk",
     )
     common.add_argument("--runs", type=int, help="how often each figure is measured")
     common.add_argument(

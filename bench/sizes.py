@@ -13,7 +13,11 @@ class Sizes:
     folder: where nodes and inputs are made. runs: how often each figure is measured.
     objects: in a store or input. large: in the larger of two inputs. seconds: of load
     on a server. singles: objects sent one by one. small, big: stores that pages are
-    compared between.
+    compared between. Of the event lane: rows, large_rows: of a report, and of one whose
+    memory is watched. indicators: that the node looks for. ranges: what share of the
+    usual ranges and assets it has. files, posts: small ones.
+    matched: rows, and as many indicators. archived: rows that are asked
+    for, of so many days.
     """
 
     folder: Path
@@ -24,6 +28,20 @@ class Sizes:
     singles: int = 100
     small: int = 100_000
     big: int = 1_000_000
+    rows: int = 1_000_000
+    large_rows: int = 4_000_000
+    indicators: int = 100_000
+    ranges: float = 1.0
+    files: int = 1_000
+    posts: int = 1_000
+    matched: int = 1_000_000
+    archived: int = 10_000_000
+    days: int = 30
+
+
+def full(folder: Path) -> Sizes:
+    """Give the sizes that the targets name: a file of 20 GB, 100 million rows."""
+    return Sizes(folder, large_rows=32_600_000, archived=100_000_000)
 
 
 def quick(folder: Path) -> Sizes:
@@ -37,4 +55,12 @@ def quick(folder: Path) -> Sizes:
         singles=5,
         small=4_000,
         big=20_000,
+        rows=20_000,
+        large_rows=40_000,
+        indicators=1_000,
+        ranges=0.01,
+        files=20,
+        posts=20,
+        matched=20_000,
+        archived=60_000,
     )

@@ -1,20 +1,23 @@
 """The bench works; what it finds is for people to read, and no test depends on time."""
 
+import hashlib
 import os
 import threading
 from collections import Counter
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
-from bench import footprint, pages, scale
+from bench import footprint, lane, lane_child, pages, scale
 from bench.__main__ import main
 from bench.client import Asked, ask
 from bench.corpus import EXCHANGE, Corpus
 from bench.figures import Figure, Limit, write_markdown
 from bench.machine import this_machine
+from bench.reports import write_report
 from bench.sizes import Sizes, quick
 
 from serantau.rules.marking import TLP_2_IDS
@@ -139,3 +142,64 @@ def test_command_writes_what_it_measured(tmp_path: Path) -> None:
     assert figure["what"] == "`serantau --help`"
     assert len(figure["runs"]) == footprint.HELP_RUNS
     assert written["machine"]["cores"] <= (os.cpu_count() or 1)
+
+
+def here(work: str, *given: str | Path, settings: Any = None) -> dict[str, Any]:
+    """Do the work of a child without another process."""
+    return lane_child.work(work, *given)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Sizes:
+    return replace(
+        quick(tmp_path),
+        rows=400,
+        large_rows=400,
+        indicators=20,
+        ranges=0.001,
+        files=3,
+        posts=3,
+        matched=200,
+        archived=400,
+        days=2,
+    )
+
+
+def test_the_lane_is_measured_with_each_stage(small: Sizes) -> None:
+    rate, whole, *stages = lane.measure_chain(small, here)
+    assert rate.value > 0
+    assert whole.value > 0
+    assert len({one.what for one in stages}) == len(stages) == 5
+
+
+@pytest.mark.parametrize(
+    ("part", "unit"),
+    [
+        (lane.measure_memory, "MB"),
+        (lane.measure_files, "files/min"),
+        (lane.measure_match, "s"),
+        (lane.measure_archive, "ms"),
+    ],
+)
+def test_each_figure_of_the_lane_is_measured_by_itself(
+    small: Sizes, part: Any, unit: str
+) -> None:
+    figures = part(replace(small, indicators=0), here)
+    assert figures[0].unit == unit
+    assert all(one.value > 0 for one in figures)
+
+
+def test_posts_to_the_lane_are_measured(small: Sizes) -> None:
+    (figure,) = lane.measure_post(replace(small, indicators=0))
+    assert figure.value > 0
+    assert figure.target == 20.0
+
+
+def test_reports_are_the_same_bytes_and_no_row_is_another(tmp_path: Path) -> None:
+    one, other = (
+        write_report(tmp_path / name, 500, first=first).read_bytes()
+        for name, first in (("a.csv", 0), ("b.csv", 500))
+    )
+    assert one == write_report(tmp_path / "c.csv", 500).read_bytes()
+    assert not {*one.splitlines()[1:]} & {*other.splitlines()}
+    assert hashlib.sha256(one).hexdigest()[:16] == "0ccd5696bda348b1"
