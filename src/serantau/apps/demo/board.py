@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _BAR: Final = 24
 _LINES: Final = 14
 _WIDE: Final = 96
+_NOBODY: Final = "nobody's"
 _REASONS: Final = ("prefix", "domain", "asn", "cctld", "country")
 
 
@@ -85,7 +86,8 @@ def show_owners(counts: pl.DataFrame, titles: Mapping[str, str]) -> None:
     for member, party, reason, rows in counts.iter_rows():
         name = titles.get(party) or party or _state(member)
         owners.setdefault(name, Counter())[reason or ""] += rows
-    most = max((one.total() for one in owners.values()), default=0)
+    owned = [one.total() for name, one in owners.items() if name != _NOBODY]
+    most = max(owned, default=0)
     found = [
         each for each in _REASONS if any(reasons[each] for reasons in owners.values())
     ]
@@ -102,7 +104,8 @@ def show_owners(counts: pl.DataFrame, titles: Mapping[str, str]) -> None:
                 "owner": name,
                 **{each: reasons[each] or None for each in found},
                 "rows": reasons.total(),
-                "bar": _bar(reasons.total(), most),
+                # Most of the world's rows are nobody's here, and would hide the others.
+                "bar": " " if name == _NOBODY else _bar(reasons.total(), most),
             }
             for name, reasons in sorted(
                 owners.items(), key=lambda pair: -pair[1].total()
@@ -113,7 +116,7 @@ def show_owners(counts: pl.DataFrame, titles: Mapping[str, str]) -> None:
 
 def _state(member: str | None) -> str:
     if member is None:
-        return "nobody's"
+        return _NOBODY
     return "th, no owner known" if member == "th" else f"{member}, another member"
 
 
