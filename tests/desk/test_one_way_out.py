@@ -26,7 +26,7 @@ BODIES = {
     "desk/dossier.py": "told to the node's own people",
     "apps/web/api/objects.py": "told to the node's own people",
     "apps/cli/objects.py": "told to the node's own people",
-    "desk/lane_reference.py": "indicators, read to match rows of events here",
+    "desk/lane_indicators.py": "indicators, read to match rows of events here",
     "desk/sightings.py": "a sighting of its own, compared with what it says now",
     "apps/taxii.py": "the body of an HTTP request",
     "wire/client.py": "the body of an HTTP response",
@@ -45,7 +45,7 @@ PAGES = {
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
 }
 QUERIES = {
-    "desk/lane_reference.py": "indicators, read to match rows of events here",
+    "desk/lane_indicators.py": "indicators, read to match rows of events here",
     "desk/arriving.py": "what is held, compared with what comes in",
     "desk/intake.py": "a status, told to the party that caused it",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",

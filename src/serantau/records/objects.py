@@ -27,6 +27,8 @@ _WORD_LENGTH = 250
 _ENTRY = ("added", "scope", "slot", "type", "object")
 
 
+_GONE = "objects-gone"
+
 @dataclass(slots=True)
 class Refusal:
     """A version that was not admitted: which, by what rule, and what it got."""
@@ -474,6 +476,8 @@ class Objects:
         gone = [row for row in chosen if not box or not self._elsewhere(tx, row)]
         for row in gone:
             self._erase(tx, row)
+        if gone:
+            self._tell_gone(tx)
         rest = [row for row in rows if row not in gone]
         if gone and rest:
             for row in self._slots(tx, rest):
@@ -482,6 +486,21 @@ class Objects:
             # What it explained is not understood any more, and so withheld.
             self._audiences.refresh(tx)
         return len(chosen)
+
+    @staticmethod
+    def _tell_gone(tx: Tx) -> None:
+        """Have whoever remembers objects see that he looks whether they are there."""
+        tx.run(
+            "INSERT INTO meta (name, value) VALUES (:name, '1') ON CONFLICT (name) "
+            "DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)",
+            name=_GONE,
+        )
+
+    @staticmethod
+    def deletions(tx: Tx) -> int:
+        """Count how often objects left the store; another number: look anew."""
+        found = tx.value("SELECT value FROM meta WHERE name = :name", name=_GONE)
+        return int(found or 0)
 
     def _unbox(self, tx: Tx, rows: list[_Held], box: int) -> list[_Held]:
         scopes = tx.array(
