@@ -11,11 +11,13 @@ from typing import Any
 import httpx2
 import polars as pl
 import pytest
+from structlog.testing import capture_logs
 
 from serantau.desk.abroad import MEDIA_TYPE, ROWS, Abroad
 from serantau.desk.lane import Lane, Told
 from serantau.desk.lane_kernel import Kernel
 from serantau.desk.lane_work import Worker
+from serantau.desk.telling import Telling
 from serantau.lane.frame import EVENTS, conform
 from serantau.node import Node
 from serantau.records.assets import Assets
@@ -280,3 +282,44 @@ def test_a_stranger_gets_no_rows(region: Region) -> None:
         "GET", f"{region['th'].url.removesuffix('taxii2/')}federation/events"
     )
     assert region.carry("id", request).status_code == 401
+
+
+def test_what_waits_is_told_with_the_reason_and_how_to_mend_it(
+    region: Region,
+) -> None:
+    th = region["th"].node
+    abroad = Abroad(th)
+    abroad.queue(BATCH, [rows("id", Tlp.GREEN, 3), rows("vn", Tlp.GREEN, 2)])
+    abroad.queue("cd" * 32, [rows("id", None), rows("sg", Tlp.GREEN), rows("xx", None)])
+    with th.db.write() as tx:
+        tx.run(
+            "UPDATE user_account SET disabled = :yes WHERE name LIKE '%vn'", yes=True
+        )
+    found = {
+        (one.waiting.member, one.waiting.level.label): one for one in abroad.away()
+    }
+    assert {place: one.why for place, one in found.items()} == {
+        ("id", "TLP:GREEN"): "",
+        ("id", "TLP:RED"): "TLP:RED, and rows without a level, go by no machine",
+        ("sg", "TLP:GREEN"): "no party is named sg",
+        ("vn", "TLP:GREEN"): "its node has no login here",
+        ("xx", "TLP:RED"): "no party is named xx",
+    }
+    assert all(bool(one.why) == bool(one.mend) for one in found.values())
+    assert "2 rows wait for vn (TLP:GREEN) since" in str(found["vn", "TLP:GREEN"])
+
+
+def test_an_alarm_of_what_waits_is_told_once_a_day(region: Region) -> None:
+    th = region["th"].node
+    telling = Telling(th)
+    assert telling.once() == []
+    Abroad(th).queue(BATCH, [rows("sg", Tlp.GREEN, 3)])
+    with capture_logs() as logs:
+        telling.once()
+        telling.once()
+        region.clock.advance(days=1)
+        telling.once()
+    said = [one for one in logs if one["event"] == "rows_wait"]
+    assert [(one["member"], one["rows"], one["log_level"]) for one in said] == [
+        ("sg", 3, "warning")
+    ] * 2

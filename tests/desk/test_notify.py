@@ -449,3 +449,21 @@ def test_contacts_are_those_of_the_owner(node: Node) -> None:
     mine = reach(node)
     reach(node, "shop", "noc@shop.example.th")
     assert only(make(node, row())).contacts == [mine]
+
+
+def test_what_another_member_answers_for_is_its_nodes_to_fetch(node: Node) -> None:
+    rows = frame(row("vn", member="vn"), row(last=8, member="th"), row(last=9))
+    made = Notify(node, "ann").make(rows, DAY)
+    assert [(each.party, each.rows, each.left) for each in made.plans] == [
+        ("bank", 2, {}),
+        ("vn", 0, {"abroad": 1}),
+    ]
+
+
+def test_machines_stand_in_the_order_of_their_addresses(node: Node) -> None:
+    (made,) = (
+        Notify(node, "ann")
+        .make(frame(*(row(last=last) for last in (10, 9, 100))), DAY)
+        .made
+    )
+    assert made.facts["examples"] == ["203.0.113.9", "203.0.113.10", "203.0.113.100"]

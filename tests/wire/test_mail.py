@@ -5,7 +5,9 @@ from __future__ import annotations
 import email
 import email.policy
 from collections.abc import Iterator
+from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.utils import parseaddr
 from pathlib import Path
 
 import pysequoia
@@ -97,6 +99,19 @@ def test_a_letter_in_any_script_is_seven_bit_and_reads_back() -> None:
     found = read(written)
     assert found["Subject"] == said.subject.strip()
     assert text_of(found) == said.text
+
+
+@pytest.mark.parametrize("start", range(0, 48, 5))
+def test_no_space_is_lost_where_a_header_is_folded(start: int) -> None:
+    said = "x" * start + " [TLP:GREEN] แจ้ง 10 เครื่อง ที่ 23 พ.ย. 2569 (เลขที่ 1)" * 3
+    team = "ศูนย์ ประสานงาน ความมั่นคง ปลอดภัย ระบบ คอมพิวเตอร์ ประเทศไทย"
+    made = compose(letter(subject=said, sender_name=team))
+    found = email.message_from_bytes(made)
+    assert str(make_header(decode_header(found["Subject"]))) == said.strip()
+    name, address = parseaddr(found["From"])
+    assert str(make_header(decode_header(name))) == team
+    assert address == "cert@cert.example.th"
+    assert max(len(line) for line in made.split(b"\r\n\r\n")[0].splitlines()) <= 128
 
 
 def test_no_text_makes_a_header_of_its_own() -> None:

@@ -12,10 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
+from serantau.clock import moment
 from serantau.desk.lane import Lane, Told
 from serantau.desk.share import Share
 from serantau.errors import Forbidden, PeerError
 from serantau.node import Node
+from serantau.records.database import Tx
 from serantau.records.parcels import Parcels, Part, Waiting
 from serantau.records.peers import Peer
 from serantau.records.registry import Caller
@@ -36,6 +40,8 @@ _AT_ONCE: Final = 200
 _DAY: Final = 86_400_000_000
 KEPT_DAYS: Final = 30
 
+_log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -44,6 +50,27 @@ class Page:
     number: int
     rows: int
     arrow: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What waits of one member and level, and why nobody fetched it.
+
+    why, mend: empty when it waits for no longer than it may.
+    """
+
+    waiting: Waiting
+    why: str
+    mend: str
+
+    def __str__(self) -> str:
+        """Tell it in a line."""
+        held = self.waiting
+        many = "row waits" if held.rows == 1 else "rows wait"
+        return (
+            f"{held.rows:,} {many} for {held.member} ({held.level.label}) since "
+            f"{moment(held.oldest):%Y-%m-%d %H:%M}Z: {self.why}"
+        )
 
 
 class Abroad:
@@ -135,6 +162,69 @@ class Abroad:
         """Tell what no node has fetched yet, by member and level."""
         with self._node.db.read() as tx:
             return self.parcels.waiting(tx)
+
+    def away(self) -> list[Away]:
+        """Tell what no node has fetched yet, and why."""
+        with self._node.db.read() as tx:
+            held = self.parcels.waiting(tx)
+            parties = self._node.registry.parties(tx) if held else {}
+            users = self._node.registry.users(tx) if held else []
+            logins = {one.party for one in users if not one.disabled}
+            now = tx.clock.now()
+            return [
+                Away(one, *self._why(tx, one, one.member in parties, logins, now))
+                for one in held
+            ]
+
+    def _why(
+        self, tx: Tx, held: Waiting, known: bool, logins: set[str], now: int
+    ) -> tuple[str, str]:
+        member = held.member
+        if not known:
+            return (
+                f"no party is named {member}",
+                f"`serantau party add {member} --kind member`, then give it a login.",
+            )
+        verdict = self._share.judge_rows(tx, member, member, [held.level])[held.level]
+        if not verdict.released:
+            if held.level is Tlp.RED:
+                # A row without a level was never released by anyone.
+                return (
+                    "TLP:RED, and rows without a level, go by no machine",
+                    "Set feeds.NAME.tlp for what comes; hand over what waits: "
+                    f"`serantau events --member {member} --csv FILE`.",
+                )
+            return (
+                f"it may not go: {verdict}",
+                "`serantau party show` tells what holds it.",
+            )
+        if member not in logins:
+            return (
+                "its node has no login here",
+                f"`serantau user add {member}-node --party {member}`, and give its "
+                "team the password. By hand: "
+                f"`serantau events --member {member} --csv FILE`.",
+            )
+        if now - held.oldest < _DAY:
+            return "", ""
+        asked = "never fetched any"
+        if held.asked:
+            asked = f"fetched last at {moment(held.asked):%Y-%m-%d %H:%M}Z"
+        return f"its node {asked}", "Ask its team whether its node follows this one."
+
+    def warn(self) -> list[Away]:
+        """Log what waits without a good reason; gives it."""
+        found = [one for one in self.away() if one.why]
+        for one in found:
+            _log.warning(
+                "rows_wait",
+                member=one.waiting.member,
+                level=one.waiting.level.label,
+                rows=one.waiting.rows,
+                since=f"{moment(one.waiting.oldest):%Y-%m-%dT%H:%M:%SZ}",
+                why=one.why,
+            )
+        return found
 
     def drop_fetched(self) -> int:
         """Remove parcels that were fetched a month ago; gives how many."""

@@ -91,7 +91,7 @@ def checkup(
         home: the node's folder.
         environment: as `load_config` takes it.
         clock: where the present comes from.
-        peers: also ask the peers, which takes as long as they do.
+        peers: also ask the peers and the mail server, as long as they take.
     """
     clock = clock or SystemClock()
     try:
@@ -116,6 +116,7 @@ def checkup(
     with Node(config, clock) as node:
         yield from _records(node)
         yield from _clock(node)
+        yield from _lane(node, peers)
         if peers:
             yield from _peers(node)
 
@@ -376,6 +377,13 @@ def _clock(node: Node) -> Iterator[Finding]:
         yield _warn("clock", said, mend)
     else:
         yield _ok("clock", f"{moment(now):%Y-%m-%d %H:%M:%S}Z, after the last stamp")
+
+
+def _lane(node: Node, ask: bool) -> Iterator[Finding]:
+    # What reads the archive is imported only where there is one.
+    from serantau.desk.lane_checkup import lane_checkup
+
+    yield from lane_checkup(node, ask=ask)
 
 
 def _peers(node: Node) -> Iterator[Finding]:

@@ -288,6 +288,17 @@ class Courier:
             return True
         return held.state is not ContactState.ACTIVE or held.party != delivery.party
 
+    def probe(self) -> str:
+        """Open the mail server and log in, and send nothing; gives what is wrong.
+
+        Raises:
+            ConfigError: the settings cannot be used.
+        """
+        relay = self._opened()
+        fault = relay.probe()
+        relay.leave()
+        return fault
+
     # --- what a person or a bounce says -----------------------------------------------
 
     def approve(self, number: int) -> Notice:

@@ -46,7 +46,7 @@ from serantau.rules.wording import Catalogue, family_of
 from serantau.wire.catalogue import TEXTS, load_source
 
 NEEDED: Final = tuple(
-    dict.fromkeys((*CSV_COLUMNS, "source_hi", "source_lo", "party", "marks"))
+    dict.fromkeys((*CSV_COLUMNS, "source_hi", "source_lo", "member", "party", "marks"))
 )
 """The columns of an event that notices are made of."""
 
@@ -223,6 +223,8 @@ class Notify:
             if each.party == party and each.state is ContactState.ACTIVE
         ]
         left = _Sieve(rows, plan.left)
+        own = self._node.config.node.member
+        left.drop("abroad", pl.col("member").fill_null(own) != own)
         left.drop("marked", pl.col("marks").fill_null("") != "")
         self._drop_withheld(tx, plan, left)
         worst = pl.col("severity").fill_null(terms.least_severity)
@@ -465,8 +467,12 @@ def _types(rows: pl.DataFrame, source: Catalogue) -> Iterator[dict[str, Any]]:
 
 def _examples(rows: pl.DataFrame) -> Iterator[str]:
     """Give some places, those with most rows first, safe to print and not to click."""
-    counted = rows.group_by("place", "source_address").len()
-    ordered = counted.sort(["len", "place"], descending=[True, False]).head(_EXAMPLES)
-    for place, address, _ in ordered.iter_rows():
+    counted = rows.group_by("place", "source_address", "source_hi", "source_lo").len()
+    ordered = counted.sort(
+        ["len", "source_hi", "source_lo", "place"],
+        descending=[True, False, False, False],
+        nulls_last=True,
+    ).head(_EXAMPLES)
+    for place, address in ordered.select("place", "source_address").iter_rows():
         plain = "".join(c if c.isprintable() else "?" for c in place)[:_LONGEST]
         yield plain if place == address else defang(plain)

@@ -1,4 +1,4 @@
-"""What a running node does for notices by itself.
+"""Whom a running node tells by itself: owners by notices, its log of what waits.
 
 At certain times of day notices are made of the last days; what is severe is told within
 minutes of its batch. How far that came is in the store, so a node that was off or
@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from serantau.config import SEVERITIES
+from serantau.desk.abroad import Abroad
 from serantau.desk.courier import Courier, Round, reachable, ways
 from serantau.desk.returned import Returned
 from serantau.errors import SerantauError
@@ -40,6 +41,7 @@ _ALL: Final = "notices"
 _DAILY: Final = "notices.times"
 _FRESH: Final = "notices.at_once"
 _RETURNED: Final = "notices.returned"
+_ABROAD: Final = "abroad.waiting"
 _POLL_SECONDS: Final = 5.0
 _LEASE_SECONDS: Final = 60.0
 # What is severe waits so long, so that the batches of one delivery are told together.
@@ -191,6 +193,10 @@ class Telling:
             held = self._chores.get(tx, _FRESH)
             if held.done < newest and now - held.tried >= _FRESH_SECONDS * _SECOND:
                 found.append((_FRESH, self._make_fresh))
+        if now - self._chores.get(tx, _ABROAD).tried >= DAY and tx.row(
+            "SELECT 1 FROM parcel LIMIT 1"
+        ):
+            found.append((_ABROAD, self._warn))
         found = [one for one in found if not self._waiting(one[0], now)]
         if found or self._notices.work(tx, reachable(self._node.config)):
             found.append(("notices.send", self._send))
@@ -262,6 +268,12 @@ class Telling:
                 name: many for name in Round.__slots__ if (many := getattr(done, name))
             }
             _log.info("notices_sent", **told)
+
+    def _warn(self, _over: Callable[[], bool]) -> None:
+        """Tell once a day of other members' rows that nobody fetches."""
+        Abroad(self._node).warn()
+        with self._node.db.write() as tx:
+            self._chores.note(tx, _ABROAD, done=tx.clock.now())
 
     def _read_returned(self, over: Callable[[], bool]) -> None:
         bounced = self._returned.read(over)

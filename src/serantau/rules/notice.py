@@ -332,6 +332,7 @@ def read_mute(mute: Mute) -> Mute:
 LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "nobody's": "The row names no party of the registry.",
+        "abroad": "It is another member's to act on: that member's node fetches it.",
         "marked": "A warninglist or a special range says not to report it.",
         "withheld": "The release policy does not let it go to the owner.",
         "mild": "It is below the least severity for this owner and class.",

@@ -7,11 +7,12 @@ keeps nothing (RFC 5321 §4.1.1.4), and lets the caller write down that it goes 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -28,6 +29,8 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _WIRE: Final = SMTP.clone(max_line_length=76)
 _LONGEST_LINE: Final = 998
 _LONGEST_SUBJECT: Final = 900
+# An encoded word has at most 75 letters (RFC 2047 §2).
+_WORD_BYTES: Final = 45
 _SHOWN: Final = 300
 _ACCEPTED: Final = 250
 _GO_ON: Final = 354
@@ -97,7 +100,6 @@ def compose(
 
 def _headers(letter: Letter, subject: str) -> bytes:
     made = EmailMessage(policy=_WIRE)
-    made["From"] = Address(letter.sender_name, addr_spec=letter.sender)
     made["To"] = Address(addr_spec=letter.to)
     made["Date"] = format_datetime(moment(letter.at))
     made["Message-ID"] = letter.message_id
@@ -105,16 +107,53 @@ def _headers(letter: Letter, subject: str) -> bytes:
     made["Auto-Submitted"] = "auto-generated"
     made["Content-Language"] = letter.language
     made["MIME-Version"] = "1.0"
-    return _subject(subject) + made.as_bytes().removesuffix(b"\r\n")
+    head = _subject(subject) + _from(letter.sender_name, letter.sender)
+    return head + made.as_bytes().removesuffix(b"\r\n")
 
 
 def _subject(text: str) -> bytes:
     """Write the subject's header. ASCII stays on one line: some readers show a fold."""
     said = _one_line(text)[:_LONGEST_SUBJECT]
-    policy = _WIRE.clone(max_line_length=_LONGEST_LINE) if said.isascii() else _WIRE
-    made = EmailMessage(policy=policy)
-    made["Subject"] = said
-    return made.as_bytes().removesuffix(b"\r\n")
+    if said.isascii():
+        policy = _WIRE.clone(max_line_length=_LONGEST_LINE)
+        made = EmailMessage(policy=policy)
+        made["Subject"] = said
+        return made.as_bytes().removesuffix(b"\r\n")
+    plain = said[: next(at for at, one in enumerate(said) if not one.isascii())]
+    plain = plain[: plain.rfind(" ") + 1]
+    # What would look like an encoded word is encoded itself.
+    plain = "" if "=?" in plain or len(plain) > _WORD_BYTES else plain
+    words = "\r\n ".join(_words_of(said[len(plain) :]))
+    return f"Subject: {plain}{words}\r\n".encode()
+
+
+def _from(name: str, address: str) -> bytes:
+    checked = Address(name, addr_spec=address)
+    if name.isascii():
+        made = EmailMessage(policy=_WIRE)
+        made["From"] = checked
+        return made.as_bytes().removesuffix(b"\r\n")
+    words = "\r\n ".join(_words_of(name))
+    return f"From: {words}\r\n <{address}>\r\n".encode()
+
+
+def _words_of(text: str) -> Iterator[str]:
+    """Write a text as encoded words (RFC 2047 §2), none of which cuts a letter.
+
+    The library's own folding loses spaces between them.
+    """
+    part = b""
+    for one in text:
+        letter = one.encode()
+        if len(part) + len(letter) > _WORD_BYTES:
+            yield _word(part)
+            part = b""
+        part += letter
+    yield _word(part)
+
+
+def _word(part: bytes) -> str:
+    return f"=?utf-8?b?{base64.b64encode(part).decode()}?="
 
 
 def _one_line(text: str) -> str:
@@ -134,11 +173,11 @@ def _inner(letter: Letter, *, hidden: bool) -> bytes:
     del made["MIME-Version"]
     if made.is_multipart():
         made.set_boundary(_boundary(letter, b"", "parts"))
-    if hidden:
-        # RFC 9788: the true subject is protected inside.
-        made["Subject"] = _one_line(letter.subject)
-        made.set_param("hp", "cipher")
-    return made.as_bytes()
+    if not hidden:
+        return made.as_bytes()
+    # RFC 9788: the true subject is protected inside.
+    made.set_param("hp", "cipher")
+    return _subject(letter.subject) + made.as_bytes()
 
 
 def _boundary(letter: Letter, content: bytes, what: str) -> str:
@@ -308,6 +347,15 @@ class Relay:
         if outcome.event != "accept":
             self.close()
         return outcome
+
+    def probe(self) -> str:
+        """Connect and log in; gives what went wrong, empty when nothing did."""
+        try:
+            self._connected()
+        except (OSError, smtplib.SMTPException) as fault:
+            self.close()
+            return _words(fault)
+        return ""
 
     def _connected(self) -> smtplib.SMTP:
         """Give a connection that answers, the one at hand if it still does."""

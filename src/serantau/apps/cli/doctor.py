@@ -15,7 +15,9 @@ _STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 def doctor(
     ctx: typer.Context,
-    peers: Annotated[bool, typer.Option(help="Ask the peers too.")] = True,
+    peers: Annotated[
+        bool, typer.Option(help="Ask the peers and the mail server too.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Check the node, and say how to mend what is wrong. Ends with 1 at a FAIL."""

@@ -105,7 +105,7 @@ def init(
     for line, meaning in (
         ("load FILE...", "take in what you have (STIX 2.1, MISP)"),
         ("share preview", "see what each party would get, and why not the rest"),
-        ("serve", "answer peers and people"),
+        ("serve", "run it: answer, follow, take in and tell"),
         ("peer add NAME URL", "follow a neighbour"),
         ("doctor", "check that all is well"),
     ):

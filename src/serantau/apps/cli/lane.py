@@ -26,6 +26,7 @@ from serantau.apps.cli.output import (
 from serantau.apps.cli.progress import counted
 
 if TYPE_CHECKING:
+    from serantau.desk.abroad import Away
     from serantau.desk.lane import FeedStanding, Kept, Lane, Told
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -241,10 +242,12 @@ def fetch(
 @app.command()
 def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show feeds, lag, rejects and rates, and what a person should see to."""
+    from serantau.desk.abroad import Abroad
     from serantau.desk.lane import Lane
 
     with opened(ctx) as node:
         standing = Lane(node).standing()
+        away = Abroad(node).away()
         now = node.clock.now()
     if as_json:
         document(
@@ -252,6 +255,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
                 "states": {one.value: count for one, count in standing.states.items()},
                 "feeds": [_feed_row(one, now, True) for one in standing.feeds],
                 "alarms": list(standing.alarms),
+                "abroad": [_away_row(one, True) for one in away],
             }
         )
         return
@@ -271,8 +275,37 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         [_feed_row(one, now, False) for one in standing.feeds],
         empty="No feed is configured, and nothing was taken in.",
     )
+    if away:
+        say()
+        say("Rows of other members that their nodes have not fetched:")
+        waits = (
+            Column("member", "Member"),
+            Column("tlp", "TLP"),
+            Column("rows", "Rows", right=True),
+            Column("parcels", "Parcels", right=True),
+            Column("since", "Since"),
+            Column("why", "Why"),
+        )
+        table(waits, [_away_row(one, False) for one in away])
+        for mend in dict.fromkeys(one.mend for one in away if one.mend):
+            note(mend)
     for alarm in standing.alarms:
         say(f"ALARM {alarm}", "bold red")
+
+
+def _away_row(one: Away, as_json: bool) -> dict[str, Any]:
+    held = one.waiting
+    row: dict[str, Any] = {
+        "member": held.member,
+        "tlp": held.level.label,
+        "rows": held.rows,
+        "parcels": held.parcels,
+        "since": _at(held.oldest, as_json),
+        "why": one.why if as_json or one.why else "on its way",
+    }
+    return (
+        {**row, "fetched": _at(held.asked, True), "mend": one.mend} if as_json else row
+    )
 
 
 def _feed_row(one: FeedStanding, now: int, as_json: bool) -> dict[str, Any]:
