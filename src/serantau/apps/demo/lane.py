@@ -87,10 +87,10 @@ class Sent:
 class Crossing:
     """Rows that another member answers for.
 
-    rows: packed for it. released: that may go; withheld: others, by rule. due: released
-    ones that its node is to fetch; 0 where there is no such node here. parcels: those
-    by number, with their rows. landed: of these, the rows that its node read, by
-    parcel. seconds: from the packing to the other archive, of each that landed.
+    rows: packed for it. released: that may go; withheld: others, by rule. parcels: the
+    rows of each that its node is to fetch, by number; none where no such node is here.
+    landed: of these, the rows that its node read. seconds: from the packing to the
+    other archive, of each that landed.
     """
 
     member: str
@@ -103,7 +103,10 @@ class Crossing:
 
 
 class Act:
-    """What happens at `HOME`, and at those who get rows from it."""
+    """What happens at `HOME`, and at those who get rows from it.
+
+    left: rows that are in no notice, by party, class and reason.
+    """
 
     def __init__(self, region: Region, reports: Reports) -> None:
         """Work on `reports` in a founded region."""
