@@ -228,3 +228,19 @@ def test_the_schema_names_types_that_our_table_does_not(tmp_path: Path) -> None:
 )
 def test_the_report_is_told_by_the_files_name(name: str, report: str) -> None:
     assert Formats().named("shadowserver").report(name.removesuffix(".gz")) == report
+
+
+def test_a_network_on_the_blocklist_is_read_by_its_first_address() -> None:
+    network = one(
+        "blocklist",
+        timestamp="2026-01-02 03:04:05",
+        ip="198.51.100.0/24",
+        reason="Drop",
+    )
+    assert network["source_address"] == "198.51.100.0"
+    assert json.loads(network["extra"]) == {"ip": "198.51.100.0/24"}
+    assert network["identifier"] == "Drop"
+    alone = one(
+        "blocklist", timestamp="2026-01-02 03:04:05", ip="198.51.100.7", reason="Drop"
+    )
+    assert (alone["source_address"], alone.get("extra")) == ("198.51.100.7", None)
