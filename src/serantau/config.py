@@ -148,7 +148,8 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first of these three that fits holds, and events that none fits stay. country, asn:
     files or addresses of the ranges that `serantau lane update` loads. shadowserver:
     the same of Shadowserver's schema of reports. sightings: how many a day are recorded
-    as objects at most, those of most rows; 0: none.
+    as objects at most, those of most rows; 0: none. categories: the nation's own
+    category by RSIT type, or by class for types that have none of their own.
     """
 
     folder: str = ""
@@ -163,6 +164,7 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asn: list[str] = []
     shadowserver: str = ""
     sightings: int = 1000
+    categories: dict[str, str] = {}
 
 
 class FeedSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -180,6 +180,17 @@ def test_rows_are_matched_with_live_indicators(desk: Make) -> None:
     assert fourth in th.events()["indicators"].to_list()
 
 
+def test_rows_have_the_nations_own_category_by_type_or_class(desk: Make) -> None:
+    named = {"spam": "1.1 Spam", "malicious-code": "2 Malware"}
+    th = desk(lane=LaneSection(categories=named))
+    th.add(rows(1) + rows(2, kind="c2-server").split("\n", 1)[1] + rows(3, kind="ddos"))
+    th.work()
+    found = dict(th.events().select("type", "category").iter_rows())
+    assert found == {"spam": "1.1 Spam", "c2-server": "2 Malware", "ddos": None}
+    with pytest.raises(ConfigError, match=r"lane\.categories.*did you mean 'spam'"):
+        desk(lane=LaneSection(categories={"spams": "x"}))
+
+
 def test_a_row_that_comes_again_on_its_day_is_kept_once(desk: Make) -> None:
     th = desk()
     th.add(rows(1, 2, 2))

@@ -115,3 +115,17 @@ def test_a_claim_holds_from_one_instant_to_another() -> None:
     assert always.holds(0)
     once = Asset("bank", "th", Kind.ASN, "64500", since=10, until=20)
     assert [once.holds(at) for at in (9, 10, 19, 20)] == [False, True, True, False]
+
+
+def test_categories_of_a_nation_are_by_types_and_classes_that_there_are() -> None:
+    said = {"c2-server": " 2.3 C2 ", "malicious-code": "2 มัลแวร์"}
+    read = taxonomy.read_categories(said)
+    assert read == {"c2-server": "2.3 C2", "malicious-code": "2 มัลแวร์"}
+    for wrong, why in (
+        ({"c2server": "x"}, "did you mean 'c2-server'"),
+        ({"zzz": "x"}, "no such name"),
+        ({"spam": " "}, "expected a name"),
+        ({"spam": "a\nb"}, "expected a name"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            taxonomy.read_categories(wrong)

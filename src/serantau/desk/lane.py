@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from serantau.config import FEED, FeedSection
+from serantau.config import FEED, FeedSection, NodeConfig
 from serantau.errors import BadInput, BadRequest, ConfigError, Conflict, TooLarge
 from serantau.lane.originals import Draft, Originals
 from serantau.node import Node
@@ -20,6 +20,7 @@ from serantau.records.batches import Arrival, Batch, Batches, State, Totals
 from serantau.records.database import Tx
 from serantau.records.feeds import Feeds, Look
 from serantau.rules.marking import Tlp
+from serantau.rules.taxonomy import read_categories
 
 TOGETHER_BYTES: Final = 8_000_000
 """Batches that are worked on together have at most so much, all of them together."""
@@ -93,6 +94,8 @@ class Lane:
         self.batches = Batches()
         self.feeds = Feeds()
         self.originals = Originals(node.config.lane_folder)
+        # Told before a batch is touched: rows would lack it for ever.
+        self.categories = categories(node.config)
 
     def section(self, feed: str) -> FeedSection:
         """Give what is configured of a feed."""
@@ -313,6 +316,21 @@ def level(name: str, section: FeedSection) -> int | None:
         return int(Tlp.parse(section.tlp))
     except ValueError as fault:
         raise ConfigError(f"feeds.{name}.tlp: {fault}") from fault
+
+
+def categories(config: NodeConfig) -> dict[str, str]:
+    """Give the nation's own categories by RSIT type or class.
+
+    Raises:
+        ConfigError: the settings name a type or class that there is none of.
+    """
+    try:
+        return read_categories(config.lane.categories)
+    except ValueError as fault:
+        raise ConfigError(
+            f"lane.categories: {fault}",
+            mend="docs/operations.md lists the classes and types.",
+        ) from fault
 
 
 def is_html(head: bytes) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from serantau.desk.lane import categories
 from serantau.desk.lane_indicators import Indicators
 from serantau.lane.lists import read_folder
 from serantau.lane.match import Known
@@ -22,6 +23,8 @@ _LOOK_SECONDS: Final = 15.0
 _SECOND: Final = 1_000_000
 # Looking takes at most one part of so many of a worker's time.
 _SHARE: Final = 20
+# The first look may read them all.
+_MOST_SECONDS: Final = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +36,7 @@ class Referring:
         """Put references together from what `node` holds."""
         self._node = node
         self._assets = Assets()
+        self._categories = categories(node.config)
         self._indicators = Indicators(node.config.lane_folder)
         self._look = 0
         self._state: object = None
@@ -63,6 +67,7 @@ class Referring:
                 },
                 lists=found,
                 indicators=live,
+                categories=self._categories,
                 exercise=self._node.config.node.realm != "live",
             )
             self._state = state
@@ -71,6 +76,7 @@ class Referring:
         self._mark = mark
         # A million indicators take a second to be put in order: not at every look.
         waits = max(_LOOK_SECONDS, _SHARE * (time.monotonic() - begun))
+        waits = min(waits, _MOST_SECONDS)
         self._look = now + int(waits * _SECOND)
         return self._reference
 

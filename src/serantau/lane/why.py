@@ -44,6 +44,8 @@ def why(row: Mapping[str, Any]) -> list[str]:
         Sentences, in the order in which the kernel found out.
     """
     said = [_seen(row), *_where(row), _owner(row)]
+    if category := row.get("category"):
+        said.append(f"The nation's own category for {row['type']} is {category}.")
     if marks := row.get("marks"):
         said.append(
             f"It is marked {marks.replace(',', ', ')}: special ranges and warninglists."

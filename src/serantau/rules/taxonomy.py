@@ -6,6 +6,8 @@ It has no type for ransomware by design. A nation's own category stands beside i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Final
 
 VERSION: Final = 1003
@@ -65,6 +67,24 @@ _FORMER: Final[dict[str, str]] = {
     "vulnerable service": "vulnerable-system",
     "vulnerable client": "vulnerable-system",
 }
+
+
+def read_categories(said: Mapping[str, str]) -> dict[str, str]:
+    """Give a nation's own categories by RSIT type or class, as they are used.
+
+    Raises:
+        ValueError: a type or class that there is none of, or a category without name;
+            the text says what was expected.
+    """
+    known = sorted({*CLASSES, *CLASS_OF})
+    for name, category in said.items():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"did you mean {near[0]!r}?" if near else "RSIT has no such name"
+            raise ValueError(f"{name!r} is no RSIT class or type: {meant}")
+        if not category.strip() or not category.isprintable():
+            raise ValueError(f"{name!r} has the category {category!r}, expected a name")
+    return {name: category.strip() for name, category in said.items()}
 
 
 def type_of(text: str) -> str:

@@ -158,7 +158,10 @@ def events(
             elif csv or parquet:
                 _write(asking, wanted, csv, parquet)
             else:
-                _rows(node, asking, wanted, limit or 50, as_json)
+                usual = list(_SHOWN)
+                if node.config.lane.categories:
+                    usual.insert(usual.index("type") + 1, "category")
+                _rows(node, asking, wanted, usual, limit or 50, as_json)
 
 
 def _where(
@@ -218,7 +221,12 @@ def _warn(asking: Asking) -> None:
 
 
 def _rows(
-    node: Node, asking: Asking, wanted: list[str], limit: int, as_json: bool
+    node: Node,
+    asking: Asking,
+    wanted: list[str],
+    usual: list[str],
+    limit: int,
+    as_json: bool,
 ) -> None:
     from serantau.desk.lane_ask import named, plain
 
@@ -228,7 +236,7 @@ def _rows(
         chosen = ["row", *wanted] if wanted else found.columns
         document(list(plain(found.select(list(dict.fromkeys(chosen))))))
         return
-    shown = list(dict.fromkeys(["row", *(wanted or _SHOWN)]))
+    shown = list(dict.fromkeys(["row", *(wanted or usual)]))
     rows = [
         {name: _cell(row[name]) for name in shown}
         for row in found.select(shown).iter_rows(named=True)
