@@ -6,6 +6,7 @@ terminal as a control character. What is no terminal gets no colour and no line 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,16 +25,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 # Joiners that Khmer, Lao, Burmese and Thai are written with, and a line's end.
 _KEPT = {"\u200b", "\u200c", "\u200d", "\n"}
 _UNBOUNDED = 10_000
+_GAP = 2
+_NARROW = 14
+_TIME = re.compile(r"-|\d{4}-\d\d-\d\d( \d\d:\d\d:\d\dZ)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: which key of the rows, under which title."""
+    """One column of a table: which key of the rows, under which title.
+
+    spare: where a terminal has no room, the columns with the most are left out first;
+    those with 0 never are.
+    """
 
     key: str
     title: str
     right: bool = False
     style: str = ""
+    spare: int = 0
 
 
 def clean(text: str) -> str:
@@ -47,6 +56,11 @@ def clean(text: str) -> str:
 def shorten(text: str, width: int = 60) -> str:
     """Cut what is too long for a column of a table."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def several(count: int, what: str) -> str:
+    """Count things in words: `1 event`, `2,000 events`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def brief(marking: str, width: int = 60) -> str:
@@ -121,6 +135,9 @@ def table(
     if not rows:
         say(empty)
         return
+    on = console()
+    room = on.width if on.is_terminal else _UNBOUNDED
+    fitting, widths = _fitting(columns, rows, room)
     shown = Table(
         title=Text(title, style="bold") if title else None,
         title_justify="left",
@@ -128,17 +145,70 @@ def table(
         pad_edge=False,
         show_edge=False,
         header_style="bold",
+        padding=(0, _GAP - 1, 0, 0),
     )
-    for column in columns:
+    for column, width in zip(fitting, widths, strict=True):
         shown.add_column(
             column.title,
             justify="right" if column.right else "left",
             style=column.style or None,
             overflow="fold",
+            width=width,
         )
     for row in rows:
-        shown.add_row(*(Text(_cell(row.get(column.key))) for column in columns))
-    console().print(shown)
+        shown.add_row(*(Text(_cell(row.get(column.key))) for column in fitting))
+    on.print(shown)
+    left = [
+        column.title
+        for column in columns
+        if column not in fitting
+        and any(_cell(row.get(column.key)) != "-" for row in rows)
+    ]
+    if left:
+        note(f"No room for: {', '.join(left)}. A wider terminal shows them.", "dim")
+
+
+def _fitting(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], room: int
+) -> tuple[list[Column], list[int]]:
+    """Give the columns that there is room for, and how wide each is.
+
+    Numbers and times are not broken over lines. Empty columns are left out first.
+    """
+    from rich.cells import cell_len
+
+    full: dict[Column, int] = {}
+    least: dict[Column, int] = {}
+    for column in columns:
+        cells = [_cell(row.get(column.key)) for row in rows]
+        lines = [line for cell in cells for line in cell.split("\n")]
+        full[column] = max(cell_len(text) for text in (*lines, column.title))
+        firm = column.right or all(_TIME.fullmatch(cell) for cell in cells)
+        least[column] = full[column] if firm else min(full[column], _NARROW)
+    empty = {
+        column
+        for column in columns
+        if column.title and all(_cell(row.get(column.key)) == "-" for row in rows)
+    }
+    kept = list(columns)
+    spares = [one for one in reversed(kept[1:]) if one in empty]
+    spares += sorted(
+        (one for one in kept if one.spare and one not in empty), key=lambda c: -c.spare
+    )
+    gaps = _GAP * (len(kept) - 1)
+    if sum(full.values()) + gaps <= room:
+        return kept, [full[one] for one in kept]
+    for spare in spares:
+        if sum(least[one] for one in kept) + _GAP * (len(kept) - 1) <= room:
+            break
+        kept.remove(spare)
+    free = room - sum(least[one] for one in kept) - _GAP * (len(kept) - 1)
+    widths = []
+    for one in kept:
+        more = max(min(full[one] - least[one], free), 0)
+        free -= more
+        widths.append(least[one] + more)
+    return kept, widths
 
 
 def _cell(value: Any) -> str:
