@@ -83,6 +83,39 @@ def test_local_times_and_numbers_are_found_and_doubts_told() -> None:
     assert not any("day first" in note for note in sure.notes)
 
 
+def test_an_hour_of_the_day_is_no_address() -> None:
+    made = look(
+        "date,time,src_ip\n"
+        + "2026-05-01,10:20:30,192.0.2.1\n"
+        + "2026-05-02,10:20:31,192.0.2.2\n"
+    )
+    assert roles(made) == {"date": "time", "src_ip": "source_address"}
+    assert any(note.startswith("time is an hour") for note in made.notes)
+
+
+def test_a_file_that_tells_no_time_is_told_so() -> None:
+    made = look("day,ip\nMonday,192.0.2.1\nTuesday,192.0.2.2\n")
+    assert any("moment the file comes" in note for note in made.notes)
+    named = look("day,ip\nMay 01 2026,192.0.2.1\nMay 02 2026,192.0.2.2\n")
+    assert roles(named) == {"day": "time", "ip": "source_address"}
+    assert first(named)["time"].isoformat() == "2026-05-01T00:00:00+00:00"
+
+
+def test_headers_of_the_region_are_understood() -> None:
+    made = look(
+        "เวลา;หมายเลขไอพี;พอร์ต;ประเทศ\n"
+        + "01/05/2569 10:00;192.0.2.1;443;TH\n"
+        + "02/05/2569 10:00;192.0.2.2;80;TH\n"
+    )
+    assert roles(made) == {
+        "เวลา": "time",
+        "หมายเลขไอพี": "source_address",
+        "พอร์ต": "source_port",
+        "ประเทศ": "source_country",
+    }
+    assert first(made)["time"].isoformat() == "2026-05-01T10:00:00+00:00"
+
+
 def test_two_times_are_the_first_and_the_last() -> None:
     made = look(
         "time,first_seen,last_seen,ip\n"

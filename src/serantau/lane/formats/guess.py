@@ -37,6 +37,9 @@ _LOCAL: Final = tuple(
     f"{day}{clock}"
     for clock in (" %H:%M:%S", " %H:%M", ", %H:%M:%S", "")
     for day in (
+        "%b %d %Y",
+        "%d %b %Y",
+        "%d-%b-%Y",
         "%d/%m/%Y",
         "%m/%d/%Y",
         "%d.%m.%Y",
@@ -47,6 +50,7 @@ _LOCAL: Final = tuple(
         "%d %m %Y",
     )
 )
+_HOUR: Final = r"^\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?$"
 _DAY_FIRST: Final = re.compile(r"^%d[/-]%m")
 
 
@@ -305,11 +309,15 @@ _BY_VALUE: Final[tuple[tuple[str, _Test], ...]] = (
 )
 # Names tell these; the values must at least allow it.
 _BY_NAME: Final[tuple[tuple[str, str, _Test], ...]] = (
-    ("port", r"port$|^[sd]port|_port", lambda texts: _mostly(values.ports(texts))),
+    (
+        "port",
+        r"port$|^[sd]port|_port|พอร์ต|cổng|端口",
+        lambda texts: _mostly(values.ports(texts)),
+    ),
     ("asn", r"(?:^|[_.])asn?(?:$|[_.])|as.?number", lambda t: _mostly(values.asns(t))),
     (
         "country",
-        r"(?:^|[_.])(?:cc|geo|country)",
+        r"(?:^|[_.])(?:cc|geo|country)|ประเทศ|negara|quốc gia",
         lambda texts: _mostly(values.countries(texts)),
     ),
     (
@@ -317,14 +325,18 @@ _BY_NAME: Final[tuple[tuple[str, str, _Test], ...]] = (
         r"rdns|ptr|reverse|hostname",
         lambda t: _mostly(values.hosts(t)["domain"]),
     ),
-    ("host", r"domain|fqdn|host|site", _names),
+    ("host", r"domain|fqdn|host|site|โดเมน|tên miền|域名", _names),
     ("count", r"count|hits|attacks|packets|reports", _numbers),
     (
         "confidence",
         r"confidence|score|accuracy",
         lambda texts: _share(texts) is not None,
     ),
-    ("malware", r"malware|family|virus|botnet", lambda texts: not _numbers(texts)),
+    (
+        "malware",
+        r"malware|family|virus|botnet",
+        lambda texts: not _numbers(texts),
+    ),
     ("type", r"type$|category|classification", _kinds),
     (
         "identifier",
@@ -333,6 +345,7 @@ _BY_NAME: Final[tuple[tuple[str, str, _Test], ...]] = (
     ),
     ("any", r"indicator|ioc|value|observable", _named),
 )
+_NO_MACHINE: Final = "No column looks like an address, a name, a URL or a hash."
 _ONE_SIDED: Final = frozenset(
     {"hash", "protocol", "tlp", "severity", "count", "confidence", "malware", "type"}
     | {"identifier"}
@@ -363,6 +376,10 @@ def _roles(sample: _Sample) -> dict[str, Any]:
         texts = pl.Series(found[:_LINES], dtype=pl.String)
         if texts.is_empty():
             continue
+        if texts.str.contains(_HOUR).all():
+            # It would pass for an IPv6 address.
+            sample.notes.append(f"{name} is an hour without its day, and stays so.")
+            continue
         role = _time(name, texts, used, sample.notes) or _role(name, texts, used)
         if role is None:
             continue
@@ -371,7 +388,11 @@ def _roles(sample: _Sample) -> dict[str, Any]:
         one for one in used if one.startswith(("source_", "destination_", "hash"))
     ]
     if not machine:
-        sample.notes.append("No column looks like an address, a name, a URL or a hash.")
+        sample.notes.append(_NO_MACHINE)
+    if not {"time", "first_seen", "last_seen"} & used:
+        sample.notes.append(
+            "No column is a time that is known: rows are of the moment the file comes."
+        )
     if "type" not in used:
         sample.notes.append(
             "No column tells what happened: add [constants] with a type of RSIT."
