@@ -29,7 +29,10 @@ class SerantauError(Exception):
         return (type(self).__doc__ or "Error").strip().splitlines()[0]
 
     def __str__(self) -> str:
-        return f"{self.message} {self.mend}".strip()
+        if not self.mend:
+            return self.message
+        ends = self.message.endswith((".", "!", "?", ":"))
+        return f"{self.message}{'' if ends else '.'} {self.mend}"
 
 
 class ConfigError(SerantauError):

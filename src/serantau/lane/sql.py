@@ -146,7 +146,9 @@ def _run(order: _Order) -> bytes:
     except StoreError as fault:
         if isinstance(fault.__cause__, OSError):
             raise
-        raise BadRequest(f"The statement cannot be run: {fault.__cause__}") from fault
+        # Polars adds the stack of its own plan, which says nothing to who asked.
+        said = str(fault.__cause__).partition("\n")[0]
+        raise BadRequest(f"The statement cannot be run: {said}.") from fault
     packed = BytesIO()
     rows.write_ipc(packed)
     return packed.getvalue()

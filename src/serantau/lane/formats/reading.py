@@ -10,7 +10,7 @@ stays there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -197,9 +197,15 @@ def _check_fit(fitted: Fit, form: Format, names: tuple[str, ...]) -> None:
     wanted = [n for n, role in form.every_role().items() if role.to not in _TELLING]
     raise BadInput(
         f"it has none of the columns of format {form.name}",
-        mend=f"It has {', '.join(names[:20]) or 'none'}; expected some of "
-        f"{', '.join(wanted[:20])}. `serantau lane guess` proposes a format.",
+        mend=f"It has {_some(names)}; expected {_some(wanted)}. "
+        "`serantau lane guess` proposes a format.",
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name some columns, as far as they can be read."""
+    told = [repr(one[:40])[1:-1] for one in names[:12] if one]
+    return f"{', '.join(told)}{', ...' if len(names) > 12 else ''}" if told else "none"
 
 
 def _stamp(form: Format, comments: tuple[str, ...]) -> int | None:
