@@ -94,6 +94,7 @@ def test_an_asset_is_stored_in_one_form(kind: Kind, text: str, value: str) -> No
         (Kind.ASN, "AS-64500"),
         (Kind.ASN, "4294967296"),
         (Kind.DOMAIN, "localhost"),
+        (Kind.DOMAIN, "300.1.1.1"),
         (Kind.COUNTRY, "THA"),
         (Kind.CCTLD, "๑๑"),
     ],

@@ -79,7 +79,8 @@ def read_value(kind: Kind, text: str) -> str:
         return str(int(digits))
     if kind is Kind.DOMAIN:
         name = normalise("domain-name", said.rstrip("."))
-        if "." not in name or " " in name:
+        # No top-level domain is a number (RFC 3696 §2): that is a mistyped address.
+        if "." not in name or " " in name or name.rpartition(".")[2].isdigit():
             raise ValueError(f"{said!r} is no domain name such as example.th")
         return name
     code = said.lstrip(".")

@@ -120,6 +120,9 @@ def test_assets_are_imported_whole_or_not_at_all(run: Run, tmp_path: Path) -> No
     assert run("asset", "import", file, "--dry-run").code == 2
     file.write_text("who,what\n")
     assert "who, what" in run("asset", "import", file).err
+    file.write_bytes("party,value\nth,198.51.100.0/24\n".encode("utf-16"))
+    ran = run("asset", "import", file)
+    assert (ran.code, "no UTF-8 text" in ran.err) == (2, True)
 
 
 # --- contacts ------------------------------------------------------------------------

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serantau.apps.cli.door import opened
-from serantau.apps.cli.output import Column, Json, answer, note, say, stamp, when
+from serantau.apps.cli.output import (
+    Column,
+    Json,
+    answer,
+    note,
+    say,
+    several,
+    stamp,
+    when,
+)
 
 if TYPE_CHECKING:
     from serantau.rules.asset import Asset
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 Party = Annotated[str, typer.Argument(metavar="PARTY", help="Who answers for it.")]
 Values = Annotated[
@@ -144,8 +153,15 @@ def import_(
 
     made: list[Asset] = []
     faults: list[str] = []
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.DictReader(stream)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise BadInput(
+            f"{file} is no UTF-8 text: byte {fault.start:,} is none of a letter.",
+            mend="Save it as CSV UTF-8.",
+        ) from fault
+    try:
+        rows = csv.DictReader(text.splitlines(keepends=True))
         strange = set(rows.fieldnames or ()) - set(_FIELDS)
         if strange or not {"party", "value"} <= set(rows.fieldnames or ()):
             raise BadInput(
@@ -157,11 +173,13 @@ def import_(
                 made.append(_asset({name: row.get(name) or "" for name in _FIELDS}))
             except SerantauError as fault:
                 faults.append(f"line {rows.line_num}: {fault.message}")
+    except csv.Error as fault:
+        raise BadInput(f"{file} is no CSV: {fault}.") from fault
     for each in faults[:20]:
         note(each)
     if faults:
         raise BadInput(
-            f"{file}: {len(faults)} lines cannot be read; nothing was taken."
+            f"{file}: {several(len(faults), 'line')} cannot be read; nothing was taken."
         )
     with opened(ctx) as node:
         if dry_run:
