@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, Final
 
+import orjson
 import polars as pl
 
 from serantau.clock import instant
@@ -26,7 +28,7 @@ from serantau.lane.formats.guess import guess
 from serantau.lane.formats.registry import Formats
 from serantau.node import Node
 from serantau.records.batches import Batches
-from serantau.rules.notice import RISKY
+from serantau.rules.notice import RISKY, is_risky
 
 _AGO: Final = re.compile(r"(\d{1,6})(min|h|d|w)")
 _UNITS: Final = {"min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -219,7 +221,8 @@ def write_csv(frames: Iterable[pl.DataFrame], stream: IO[bytes]) -> int:
     Times are RFC 3339. A text that a spreadsheet would take for a formula gets a `'`.
     """
     rows = 0
-    for frame in frames:
+    for number, raw in enumerate(frames):
+        frame = raw.rename(_named)
         texts = [
             pl.when(pl.col(name).str.contains(_RUNS))
             .then(pl.lit("'") + pl.col(name))
@@ -230,7 +233,7 @@ def write_csv(frames: Iterable[pl.DataFrame], stream: IO[bytes]) -> int:
         ]
         frame.with_columns(texts).write_csv(
             stream,
-            include_header=rows == 0,
+            include_header=number == 0,
             datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ",
             line_terminator="\r\n",
         )
@@ -238,21 +241,51 @@ def write_csv(frames: Iterable[pl.DataFrame], stream: IO[bytes]) -> int:
     return rows
 
 
+def _named(column: str) -> str:
+    """Name a column so that no spreadsheet runs its name: SQL lets people choose it."""
+    return f"'{column}" if is_risky(column) else column
+
+
+@contextmanager
+def into(name: str) -> Iterator[IO[bytes]]:
+    """Open a file to be written, which is there when it is whole; a pipe as it is.
+
+    Raises:
+        BadRequest: there is no folder for it.
+    """
+    path = Path(name)
+    _check_folder(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as stream:
+            yield stream
+        return
+    with whole(path) as stream:
+        yield stream
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise BadRequest(f"There is no folder {path.parent} to write {path.name} in.")
+
+
 def write_parquet(frames: Iterable[pl.DataFrame], path: Path) -> int:
     """Write frames as one Parquet file, holding few of them; gives how many rows.
 
-    It is there when it is whole.
+    It is there when it is whole. There is at least one frame.
+
+    Raises:
+        BadRequest: there is no folder for it.
     """
+    _check_folder(path)
     rows = 0
     with TemporaryDirectory(dir=path.parent, prefix=".events-") as folder:
         parts = Path(folder)
         for number, frame in enumerate(frames):
             frame.write_parquet(parts / f"{number:08}.parquet")
             rows += frame.height
-        if rows:
-            done = parts / "whole"
-            pl.scan_parquet(sorted(parts.glob("*.parquet"))).sink_parquet(done)
-            done.replace(path)
+        done = parts / "whole"
+        pl.scan_parquet(sorted(parts.glob("*.parquet"))).sink_parquet(done)
+        done.replace(path)
     return rows
 
 
@@ -263,4 +296,14 @@ def plain(frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
         for name, kind in frame.schema.items()
         if isinstance(kind, pl.Datetime)
     ]
-    yield from frame.with_columns(times).iter_rows(named=True)
+    for row in frame.with_columns(times).iter_rows(named=True):
+        yield row | {"extra": as_object(row["extra"])} if "extra" in row else row
+
+
+def as_object(extra: Any) -> Any:
+    """Give what `extra` holds, which is JSON as long as it is a text of ours."""
+    if not isinstance(extra, str) or not extra.startswith("{"):
+        return extra
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(extra)
+    return extra

@@ -18,6 +18,7 @@ import polars as pl
 from serantau.errors import BadRequest
 from serantau.lane.frame import INSTANT
 from serantau.rules.event import halves
+from serantau.rules.text import refang
 
 SIDES: Final = ("source", "destination")
 Place = tuple[int, int]
@@ -129,7 +130,7 @@ def read_range(text: str) -> tuple[Place, Place]:
     Raises:
         BadRequest: it is none of these.
     """
-    first, dash, last = text.strip().partition("-")
+    first, dash, last = refang(text.strip()).partition("-")
     try:
         if dash:
             low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
@@ -138,7 +139,9 @@ def read_range(text: str) -> tuple[Place, Place]:
             low, high = network.network_address, network.broadcast_address
     except ValueError as fault:
         raise BadRequest(
-            f"{text!r} is no address, prefix or first-last: {fault}"
+            f"{text[:80]!r} is no address, prefix or FIRST-LAST.",
+            mend="Expected such as 203.0.113.5, 203.0.113.0/24, 2001:db8::/32 or "
+            "203.0.113.5-203.0.113.9.",
         ) from fault
     ends = halves(int(low), low.version), halves(int(high), high.version)
     if ends[0] > ends[1]:

@@ -27,6 +27,7 @@ from serantau.lane.condition import (
 from serantau.lane.delta import told
 from serantau.lane.frame import EVENTS
 from serantau.rules.event import SEVERITIES
+from serantau.rules.text import normalise, refang
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -178,6 +179,14 @@ class Asking:
             )
 
         return self._again(once)
+
+    def empty(self, columns: Sequence[str] = ()) -> pl.DataFrame:
+        """Give what `chunks` gives, without any event.
+
+        Raises:
+            BadRequest: there is no such column.
+        """
+        return EVENTS.to_frame().select([column(name) for name in columns] or pl.all())
 
     def chunks(self, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """Give all the events, some at a time: day by day, by address.
@@ -416,7 +425,9 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _below(domain: str) -> pl.Expr:
-    name = domain.strip(". ").lower()
+    text = refang(domain.strip(". "))
+    host = text.partition("://")[2].partition("/")[0] if "://" in text else text
+    name = normalise("domain-name", host)
     return pl.any_horizontal(
         pl.col(one).eq(name) | pl.col(one).str.ends_with(f".{name}") for one in _DOMAINS
     )

@@ -14,6 +14,7 @@ import pytest
 
 from commands import Run
 from serantau.apps.cli.main import COMMANDS
+from serantau.lane.frame import EVENTS
 
 FORM = """
 title = "A format of our own"
@@ -58,10 +59,11 @@ def test_a_file_is_added_worked_on_and_told(run: Run, file: Path) -> None:
     again = run("lane", "add", file, "--feed", "drone")
     assert again.code == 0
     assert "no" in again.out.splitlines()[-1]
-    assert "1 batches: 3 rows are in the archive" in run("lane", "work").out
+    assert "1 batch: 3 rows went into the archive" in run("lane", "work").out
     (done,) = run("lane", "list", "--json").json
     assert (done["state"], done["rows"], done["rejects"]) == ("done", 3, 1)
     assert run("lane", "work", "--json").json["batches"] == 0
+    assert run("lane", "work").out == "Nothing waits.\n"
 
 
 def test_a_pipe_and_several_files_are_taken(
@@ -74,6 +76,20 @@ def test_a_pipe_and_several_files_are_taken(
     piped = run(*words, "-", "--name", "x.csv", given=ROWS + "\n")
     assert [one["name"] for one in piped.json] == ["x.csv"]
     assert run(*words, "-", given="").code == 2
+
+
+def test_of_several_files_those_that_can_be_are_taken_in(
+    run: Run, file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.csv").touch()
+    files = (tmp_path / "empty.csv", tmp_path / "none.csv", tmp_path, file)
+    ran = run("lane", "add", *files, "--feed", "drone", "--format", "own", "--json")
+    assert (ran.code, [one["name"] for one in ran.json]) == (9, ["rows.csv"])
+    told = ran.err.splitlines()
+    assert ["empty.csv is empty" in told[0], "none.csv" in told[1]] == [True, True]
+    assert len(told) == 3
+    alone = run("lane", "add", files[0], "--feed", "drone")
+    assert (alone.code, "empty.csv is empty: 0 bytes" in alone.err) == (2, True)
 
 
 def test_what_cannot_be_added_is_told_before_anything_is_read(
@@ -102,7 +118,7 @@ def test_rejects_are_listed_and_read_anew_by_a_mended_format(
         FORM.replace('ip = "source_address"', 'ip = "extra"'), encoding="utf-8"
     )
     ran = filled("lane", "rejects", "retry", "--feed", "drone", "--format", "mended")
-    assert ran.out == "1 will be read anew.\n"
+    assert ran.out == "1 batch will be read anew.\n"
     filled("lane", "work")
     (batch,) = filled("lane", "list", "--json").json
     assert (batch["format"], batch["rejects"]) == ("mended", 0)
@@ -122,7 +138,7 @@ def test_batches_are_retried_released_and_dropped(run: Run, file: Path) -> None:
     run("lane", "add", "-", "--feed", "drone", "--format", "nosuch", given="x")
     assert run("lane", "drop", "2").code == 0
     assert run("lane", "list", "--state", "dropped", "--json").json[0]["batch"] == 2
-    assert run("lane", "release", "--all").out == "0 will be worked on.\n"
+    assert run("lane", "release", "--all").out == "0 batches will be worked on.\n"
     assert run("lane", "retry", "99").code == 6
 
 
@@ -235,6 +251,10 @@ def test_filters_narrow(filled: Run) -> None:
     assert count("--text", "CALC") == 1
     assert count("--severity", "high") == 0
     assert count("--country", "th", "--asn", "AS1") == 0
+    # As people write them, and as they are written so that nobody clicks on them.
+    assert count("--address", "198.18[.]0.0/24") == 2
+    assert count("--domain", "hxxps://A[.]Example[.]TH/x") == 1
+    assert count("--type", "Scanner", "--member", "TH", "--party", "Nobody") == 0
 
 
 @pytest.mark.parametrize(
@@ -246,6 +266,11 @@ def test_filters_narrow(filled: Run) -> None:
         ("--where", "nosuch=1"),
         ("--where", "source_port=ssh"),
         ("--severity", "awful"),
+        ("--class", "botnets"),
+        ("--type", "botnet"),
+        ("--country", "Thailand"),
+        ("--csv", "/nowhere/x.csv"),
+        ("--parquet", "/nowhere/x.parquet"),
         ("--address", "1.2.3"),
         ("--top", "nosuch"),
         ("--over", "year"),
@@ -275,6 +300,24 @@ def test_no_spreadsheet_runs_what_is_written_as_csv(
     assert piped.out.splitlines()[0] == "identifier,source_address"
     counted = filled("events", "--top", "identifier", "--csv", "-").out
     assert "'=cmd|calc,1" in counted
+    named = filled("events", "sql", 'SELECT 1 AS "=cmd" FROM events', "--csv", "-").out
+    assert named.startswith("'=cmd\n")
+    # What programs read stays as it is.
+    (row,) = filled(
+        "events", "--where", "source_port=22", "--text", "calc", "--json"
+    ).json
+    assert (row["identifier"], row["extra"]) == ("=cmd|calc", None)
+
+
+def test_a_file_of_no_events_has_its_columns(filled: Run, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    ran = filled("events", "--feed", "x", "--csv", path, "--columns", "time,type")
+    assert (path.read_bytes(), ran.err[:13]) == (b"time,type\r\n", "0 events are ")
+    filled("events", "--feed", "x", "--parquet", path)
+    assert pl.read_parquet(path).schema == EVENTS
+    # What was there stays until the new one is whole.
+    assert filled("events", "--columns", "nosuch", "--csv", path).code == 2
+    assert pl.read_parquet(path).height == 0
 
 
 def test_parquet_holds_the_rows_as_they_are(filled: Run, tmp_path: Path) -> None:

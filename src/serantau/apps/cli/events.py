@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +20,7 @@ from serantau.apps.cli.output import (
     document,
     note,
     say,
+    several,
     shorten,
     table,
 )
@@ -46,6 +49,12 @@ _SHOWN = (
     "party",
     "feed",
 )
+_SPARE = {
+    name: place
+    for place, name in enumerate(
+        ("source_country", "feed", "source_asn", "identifier", "member"), start=1
+    )
+}
 _LONG_ROWS = 5_000_000
 _BAR = 40
 _WHERE = ("feed", "report", "class", "type", "malware", "member", "party")
@@ -137,7 +146,10 @@ def events(
             text=text,
         )
         _check(question, top, over, by, csv, parquet)
-        with counted("Reading") as step:
+        wanted = [one.strip() for one in columns.split(",") if one.strip()]
+        number: int | None = None
+        # What is printed while a bar is drawn would be drawn over.
+        with counted("Reading", 100) as step:
             asking = Asking(
                 archive_of(node),
                 question,
@@ -146,31 +158,62 @@ def events(
                 ),
             )
             _warn(asking)
-            wanted = [one.strip() for one in columns.split(",") if one.strip()]
             if count:
-                found = asking.count()
-                document({"events": found}) if as_json else say(f"{found:,} events.")
-                return
-            if top:
-                _give(asking.top(top, limit or 20), csv, parquet, as_json, bar=top)
+                number = asking.count()
+            elif top:
+                found = asking.top(top, limit or 20)
             elif over:
-                _give(asking.over(over, by), csv, parquet, as_json, bar="time")
+                found = asking.over(over, by)
             elif csv or parquet:
-                _write(asking, wanted, csv, parquet)
+                # A file of no events has its columns too.
+                frames = chain([asking.empty(wanted)], asking.chunks(wanted))
+                number = _write(frames, csv, parquet)
+            else:
+                found = _newest(node, asking, wanted, limit or 50)
+        if number is None:
+            if top or over:
+                _give(found, csv, parquet, as_json)
             else:
                 usual = list(_SHOWN)
                 if node.config.lane.categories:
                     usual.insert(usual.index("type") + 1, "category")
-                _rows(node, asking, wanted, usual, limit or 50, as_json)
+                total = asking.estimate().rows
+                _rows(found, wanted, usual, as_json, limit or 50, total)
+        elif not count:
+            place = "written" if csv == "-" else f"in {parquet or csv}"
+            note(
+                f"{several(number, 'event')} {'is' if number == 1 else 'are'} {place}."
+            )
+        elif as_json:
+            document({"events": number})
+        else:
+            say(f"{several(number, 'event')}.")
 
 
 def _where(
     plain: dict[str, str], country: str, asn: str, more: list[str]
 ) -> dict[str, list[Any]]:
     from serantau.errors import BadRequest
+    from serantau.rules.taxonomy import CLASS_OF, CLASSES
 
     found: dict[str, list[Any]] = {name: [one] for name, one in plain.items() if one}
+    for name, known in (("class", CLASSES), ("type", CLASS_OF)):
+        said = plain[name].lower()
+        if said and said not in known:
+            raise BadRequest(
+                f"--{name} is {plain[name]!r}, which RSIT does not know.",
+                mend=f"One of: {', '.join(known)}.",
+            )
+        if said:
+            found[name] = [said]
+    for name in ("member", "party", "malware"):
+        if plain[name]:
+            found[name] = [plain[name].lower()]
     if country:
+        if len(country) != 2 or not country.isalpha():
+            raise BadRequest(
+                f"--country is {country!r}, expected two letters such as TH."
+            )
         found["source_country"] = [country.upper()]
     if asn:
         found["source_asn"] = [asn.upper().removeprefix("AS")]
@@ -220,18 +263,23 @@ def _warn(asking: Asking) -> None:
         )
 
 
+def _newest(node: Node, asking: Asking, wanted: list[str], limit: int) -> pl.DataFrame:
+    from serantau.desk.lane_ask import named
+
+    needed = [*dict.fromkeys([*wanted, "batch", "number"])] if wanted else ()
+    return named(node, asking.rows(limit, needed))
+
+
 def _rows(
-    node: Node,
-    asking: Asking,
+    found: pl.DataFrame,
     wanted: list[str],
     usual: list[str],
-    limit: int,
     as_json: bool,
+    limit: int,
+    total: int,
 ) -> None:
-    from serantau.desk.lane_ask import named, plain
+    from serantau.desk.lane_ask import plain
 
-    needed = [*dict.fromkeys([*(wanted or ()), "batch", "number"])] if wanted else ()
-    found = named(node, asking.rows(limit, needed))
     if as_json:
         chosen = ["row", *wanted] if wanted else found.columns
         document(list(plain(found.select(list(dict.fromkeys(chosen))))))
@@ -241,12 +289,15 @@ def _rows(
         {name: _cell(row[name]) for name in shown}
         for row in found.select(shown).iter_rows(named=True)
     ]
+    spare = {} if wanted else _SPARE
     table(
-        [Column(name, name.removeprefix("source_")) for name in shown],
+        [
+            Column(name, name.removeprefix("source_"), spare=spare.get(name, 0))
+            for name in shown
+        ],
         rows,
         empty="No event fits.",
     )
-    total = asking.estimate().rows
     if len(rows) == limit and total > limit:
         say("There may be more: --count tells how many, --limit shows more.")
 
@@ -255,44 +306,35 @@ def _cell(value: Any) -> str:
     from datetime import datetime
 
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        return f"{value:%Y-%m-%d %H:%M:%S}Z"
     return "" if value is None else shorten(str(value), 40)
 
 
-def _write(asking: Asking, wanted: list[str], csv: str, parquet: Path | None) -> None:
-    from serantau.desk.lane_ask import write_csv, write_parquet
+def _write(frames: Iterable[pl.DataFrame], csv: str, parquet: Path | None) -> int:
+    """Write frames as the file that was asked for; gives how many rows."""
+    from serantau.desk.lane_ask import into, write_csv, write_parquet
 
-    chunks = asking.chunks(wanted)
     if parquet is not None:
-        rows = write_parquet(chunks, parquet)
-    elif csv == "-":
-        rows = write_csv(chunks, sys.stdout.buffer)
-    else:
-        with Path(csv).open("wb") as stream:
-            rows = write_csv(chunks, stream)
-    note(f"{rows:,} events are in {parquet or csv}.")
+        return write_parquet(frames, parquet)
+    if csv == "-":
+        return write_csv(frames, sys.stdout.buffer)
+    with into(csv) as stream:
+        return write_csv(frames, stream)
 
 
-def _give(
-    found: pl.DataFrame, csv: str, parquet: Path | None, as_json: bool, bar: str
-) -> None:
+def _give(found: pl.DataFrame, csv: str, parquet: Path | None, as_json: bool) -> None:
     """Give counts: to a file, as JSON, or as a table with bars."""
-    from serantau.desk.lane_ask import plain, write_csv
+    from serantau.desk.lane_ask import plain
 
-    if parquet is not None:
-        found.write_parquet(parquet)
-    elif csv == "-":
-        write_csv([found], sys.stdout.buffer)
-    elif csv:
-        with Path(csv).open("wb") as stream:
-            write_csv([found], stream)
+    if csv or parquet is not None:
+        _write([found], csv, parquet)
     elif as_json:
         document(list(plain(found)))
     else:
-        _draw(found, bar)
+        _draw(found)
 
 
-def _draw(found: pl.DataFrame, bar: str) -> None:
+def _draw(found: pl.DataFrame) -> None:
     """Draw counts as bars, each as long as its share of the largest."""
     most = max(found["events"].max() or 0, 1)
     rows = [
@@ -307,7 +349,7 @@ def _draw(found: pl.DataFrame, bar: str) -> None:
     table(
         [*columns, Column("events", "events", right=True), Column("share", "")],
         rows,
-        empty=f"No event fits, by {bar} or otherwise.",
+        empty="No event fits.",
     )
 
 
@@ -368,20 +410,15 @@ def sql(
     as_json: Json = False,
 ) -> None:
     """Ask by SQL: one SELECT over the tables `events` and `rejects`, reading only."""
-    from serantau.desk.lane_ask import archive_of, plain, write_csv
+    from serantau.desk.lane_ask import archive_of, plain
     from serantau.lane.sql import ask
 
     said = sys.stdin.read() if statement == "-" else statement
     with opened(ctx) as node:
         found = ask(archive_of(node), said, limit=limit, seconds=seconds)
     rows = found.rows
-    if parquet is not None:
-        rows.write_parquet(parquet)
-    elif csv == "-":
-        write_csv([rows], sys.stdout.buffer)
-    elif csv:
-        with Path(csv).open("wb") as stream:
-            write_csv([rows], stream)
+    if csv or parquet is not None:
+        _write([rows], csv, parquet)
     elif as_json:
         document(list(plain(rows)))
     else:
@@ -389,6 +426,13 @@ def sql(
             {name: _cell(value) for name, value in row.items()}
             for row in rows.iter_rows(named=True)
         ]
-        table([Column(name, name) for name in rows.columns], shown)
+        table(
+            [
+                Column(name, name, right=kind.is_numeric())
+                for name, kind in rows.schema.items()
+            ],
+            shown,
+            empty="No row fits.",
+        )
     if found.more:
         note(f"There are more than {limit:,} rows: --limit gives more.", "yellow")

@@ -18,6 +18,7 @@ from serantau.apps.cli.output import (
     document,
     note,
     say,
+    several,
     shorten,
     stamp,
     table,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from serantau.desk.abroad import Away
     from serantau.desk.lane import FeedStanding, Kept, Lane, Told
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.command("list")(lane_batches.list_)
 app.command()(lane_batches.retry)
 app.command()(lane_batches.release)
@@ -75,18 +76,30 @@ def add(
     """Take in files of events.
 
     When this ends they are on disk, and a running node works on them. The same bytes
-    again change nothing. With --now it ends with 9 when something was not read.
+    again change nothing. Of several, those that cannot be taken in are told, and the
+    others are: it ends with 9. With --now also when something was not read.
     """
     from serantau.desk.lane import Lane, Told
+    from serantau.errors import TheirError
 
     ctx.obj.safe = "What was taken in so far is on disk and will be worked on."
     with opened(ctx) as node:
         held = Lane(node)
-        kept = []
+        kept: list[Kept] = []
+        left: list[Exception] = []
+        told = Told(feed, format_name, report, name, "cli", _level(tlp))
+        held.check(told)
         for one in inputs:
-            told = Told(feed, format_name, report, name, "cli", _level(tlp))
-            held.check(told)
-            kept.append(_add(held, one, told))
+            try:
+                kept.append(_add(held, one, told))
+            except (TheirError, OSError) as fault:
+                if isinstance(fault, OSError) and fault.filename != one:
+                    raise  # It is the node's own disk.
+                left.append(fault)
+                if len(inputs) > 1:
+                    note(f"{one} is not taken in: {_said(fault)}", "yellow")
+        if left and not kept:
+            raise left[0]
         if now:
             _work(held)
             with node.db.read() as tx:
@@ -99,8 +112,13 @@ def add(
     ]
     columns = (*lane_batches.COLUMNS, Column("new", "New"))
     answer(columns, shown, as_json)
-    if now and any(one.state.value != "done" or one.rejects for one in batches):
+    unread = any(one.state.value != "done" or one.rejects for one in batches)
+    if left or (now and unread):
         raise typer.Exit(SOME_LEFT)
+
+
+def _said(fault: Exception) -> str:
+    return str(getattr(fault, "strerror", None) or fault)
 
 
 def _level(text: str) -> Any:
@@ -116,6 +134,7 @@ def _level(text: str) -> Any:
 def _add(held: Lane, one: str, told: Told) -> Kept:
     from dataclasses import replace
 
+    from serantau.errors import BadInput
     from serantau.wire.fetch import is_address
 
     if one == "-":
@@ -124,6 +143,8 @@ def _add(held: Lane, one: str, told: Told) -> Kept:
         return _fetch(held, one, told)
     path = Path(one)
     with path.open("rb") as file, counted("Storing", path.stat().st_size) as step:
+        if not path.stat().st_size and path.is_file():
+            raise BadInput(f"{one} is empty: 0 bytes.")
         done = 0
 
         def pieces() -> Iterator[bytes]:
@@ -162,10 +183,13 @@ def work(ctx: typer.Context, as_json: Json = False) -> None:
     if as_json:
         document(sums)
         return
+    if not outcomes:
+        say("Nothing waits.")
+        return
     say(
-        f"{sums['batches']:,} batches: {sums['rows']:,} rows are in the archive, "
-        f"{sums['repeated']:,} were there already, {sums['rejects']:,} could not be "
-        "read."
+        f"{sums['batches']:,} batch{'es' if sums['batches'] > 1 else ''}: "
+        f"{several(sums['rows'], 'row')} went into the archive, "
+        f"{sums['repeated']:,} had come before, {sums['rejects']:,} could not be read."
     )
     for one in outcomes:
         if one.odd or one.fault:
@@ -261,14 +285,14 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         return
     columns = (
         Column("feed", "Feed"),
-        Column("way", "Comes by"),
+        Column("way", "Comes by", spare=2),
         Column("last", "Newest batch"),
         Column("lag", "Lag"),
         Column("rows", "Rows", right=True),
         Column("rejects", "Rejects", right=True),
-        Column("rate", "Rows/s", right=True),
+        Column("rate", "Rows/s", right=True, spare=3),
         Column("states", "Batches"),
-        Column("next", "Next look"),
+        Column("next", "Next look", spare=4),
     )
     table(
         columns,

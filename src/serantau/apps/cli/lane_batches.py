@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from serantau.desk.lane import Lane
     from serantau.records.batches import Batch
 
-rejects = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+rejects = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 Batches = Annotated[
     list[str] | None,
@@ -39,11 +39,11 @@ COLUMNS = (
     Column("batch", "No.", right=True),
     Column("received", "Came"),
     Column("feed", "Feed"),
-    Column("name", "File"),
-    Column("format", "Format"),
+    Column("name", "File", spare=1),
+    Column("format", "Format", spare=2),
     Column("state", "State"),
     Column("rows", "Rows", right=True),
-    Column("repeated", "Had", right=True),
+    Column("repeated", "Had", right=True, spare=3),
     Column("rejects", "Rejects", right=True),
     Column("fault", "Why"),
 )
@@ -119,7 +119,7 @@ def retry(
     """Read batches anew; what they gave before is replaced."""
     with _chosen(ctx, batches, "failed" if failed else "", feed) as (held, found):
         _again(held, found, format_name)
-    say(f"{len(found)} will be read anew.")
+    say(f"{_batches(found)} will be read anew.")
 
 
 def _again(held: Lane, found: list[Batch], format_name: str | None) -> None:
@@ -141,7 +141,7 @@ def release(
     ):
         for batch in found:
             held.batches.release(tx, batch)
-    say(f"{len(found)} will be worked on.")
+    say(f"{_batches(found)} will be worked on.")
 
 
 def drop(
@@ -157,7 +157,11 @@ def drop(
     ):
         for batch in found:
             held.batches.drop(tx, batch)
-    say(f"{len(found)} will not be worked on.")
+    say(f"{_batches(found)} will not be worked on.")
+
+
+def _batches(found: list[Batch]) -> str:
+    return f"{len(found):,} batch{'' if len(found) == 1 else 'es'}"
 
 
 @contextmanager
@@ -235,4 +239,4 @@ def rejects_retry(
     with _chosen(ctx, batches, "done", feed) as (held, found):
         some = [one for one in found if one.rejects and one.kept]
         _again(held, some, format_name)
-    say(f"{len(some)} will be read anew.")
+    say(f"{_batches(some)} will be read anew.")
