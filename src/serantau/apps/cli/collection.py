@@ -9,7 +9,7 @@ import typer
 from serantau.apps.cli.door import opened
 from serantau.apps.cli.output import Column, Json, answer, say
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 _WHO = "everyone, kind:KIND or party:NAME; may be repeated."
 
 

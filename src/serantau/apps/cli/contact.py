@@ -10,7 +10,7 @@ import typer
 from serantau.apps.cli.door import opened, secret_from
 from serantau.apps.cli.output import Column, Json, answer, say
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `list` shows it.")]
 
 

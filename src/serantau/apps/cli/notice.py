@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from serantau.desk.notify import Outlook, Plan
     from serantau.records.notices import Delivery, Notice
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.command("set")(notice_terms.set_)
 app.command()(notice_terms.settings)
 app.command()(notice_terms.mute)

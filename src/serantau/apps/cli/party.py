@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from serantau.records.audiences import Change
     from serantau.rules.party import Party
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The party's name, as th.")]
 Kind = Annotated[

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from serantau.node import Node
     from serantau.records.peers import Peer
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What this node calls it.")]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from serantau.node import Node
     from serantau.records.quarantine import Held
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Numbers = Annotated[
     list[int] | None, typer.Argument(metavar="NUMBER...", help="As `list` shows them.")
 ]

@@ -14,7 +14,7 @@ from serantau.apps.cli.output import Column, Json, brief, document, say, table
 if TYPE_CHECKING:
     from serantau.desk.share import Preview, Row
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()

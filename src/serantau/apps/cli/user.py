@@ -9,7 +9,7 @@ import typer
 from serantau.apps.cli.door import opened, secret_from
 from serantau.apps.cli.output import Column, Json, answer, document, say, stamp, when
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 PasswordFile = Annotated[
     str,
