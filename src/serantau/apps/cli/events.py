@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from serantau.lane.question import Asking, Question
     from serantau.node import Node
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.command()(events_erase.erase)
 app.command()(events_erase.erasures)
 
