@@ -119,8 +119,8 @@ class Store:
             found += orjson.loads(b"[" + page.bodies + b"]")
             if not page.more:
                 return found
-            assert page.last > after
-            after = page.last
+            assert page.after > after
+            after = page.after
 
     def ids(self, party: str, saved: Saved | None = None, **asked: Any) -> list[str]:
         return [one["id"] for one in self.seen(party, saved, **asked)]

@@ -136,8 +136,8 @@ def test_what_goes_outside_is_logged_and_what_our_people_read_is_not(
     assert desk.ids("th") == [one["id"], three["id"]]
     assert desk.logged() == []
     desk.share.page(caller, everything, Asked(), way="taxii", request="/objects/?a=b")
-    lines, more = desk.share.lines(caller, everything, Asked(limit=1), way="taxii")
-    assert ([line.id for line in lines], more) == ([one["id"]], True)
+    lines, after = desk.share.lines(caller, everything, Asked(limit=1), way="taxii")
+    assert ([line.id for line in lines], after) == ([one["id"]], lines[0].added)
     page, manifest = desk.logged()
     assert (page.count, page.actor, page.way, page.request) == (
         2,
@@ -156,10 +156,10 @@ def test_what_goes_outside_is_logged_and_what_our_people_read_is_not(
 def test_a_page_of_nothing_is_no_release(desk: Desk) -> None:
     desk.load(indicator("x", AMBER))
     assert desk.ids("vn") == []
-    lines, more = desk.share.lines(
+    lines, after = desk.share.lines(
         desk.caller("vn"), desk.collection("all"), Asked(), way="test"
     )
-    assert (lines, more) == ([], False)
+    assert (lines, after) == ([], None)
     assert desk.logged() == []
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serantau.records.registry import Query
-from serantau.records.views import Saved
+from serantau.records.views import Asked, Saved
 from serantau.rules.marking import make_audience
 from serantau.rules.party import Kind, Party
 from stores import AMBER, CLEAR, GREEN, RED, Store, indicator, later
@@ -71,6 +71,33 @@ def test_only_the_newest_version_is_seen_unless_others_are_asked_for(
     assert days(at=(at[0],)) == ["02", "03"]
     assert days(ids=(one["id"],), last=False, at=(at[0],)) == ["02"]
     assert days(ids=(one["id"],), all_versions=True) == ["01", "02", "03"]
+
+
+def test_a_long_run_of_later_versions_is_not_walked_by_one_page(store: Store) -> None:
+    old = [indicator(f"old {n}", GREEN) for n in range(3)]
+    store.admit(*old)
+    store.admit(*(later(one, day) for day in range(2, 29) for one in old))
+    new = [indicator(f"new {n}", AMBER if n % 2 else GREEN) for n in range(4)]
+    store.admit(*new)
+    held = [one["id"] for one in (*old, *new) if one not in new[1::2]]
+    for limit in (1, 2, 100):
+        assert store.ids("vn", first=True, last=False, limit=limit) == held
+    assert {one["modified"][8:10] for one in store.seen("vn", first=True, limit=2)} == {
+        "01",
+        "28",
+    }
+    after = store.page("vn", first=True, last=False, limit=3).last
+    empty = store.page("vn", first=True, last=False, limit=1, after=after)
+    assert (empty.count, empty.more) == (0, True)
+    # A range is looked at ten times as far as objects are wanted.
+    with store.db.read() as tx:
+        view = store.views.view(tx, store.registry.party(tx, "vn")[0], Saved())
+        asked = Asked(after=after, first=True, last=False, limit=1)
+        assert store.views.lines(tx, view, asked) == ([], empty.after)
+        stamps = tx.rows(
+            "SELECT added FROM object WHERE added > :after ORDER BY added", after=after
+        )
+    assert [row.added for row in stamps].index(empty.after) == 10
 
 
 def read_day(store: Store, object_id: str, day: int) -> int:

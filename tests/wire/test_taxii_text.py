@@ -302,6 +302,12 @@ def test_an_empty_envelope_has_no_objects() -> None:
     assert taxii.envelope(b"", after=None) == b"{}"
 
 
+def test_an_empty_envelope_may_say_where_to_go_on() -> None:
+    told = json.loads(taxii.envelope(b"", after=7))
+    assert (told.pop("more"), taxii.read_next(told.pop("next"))) == (True, 7)
+    assert not told
+
+
 def test_an_envelope_holds_the_bodies_byte_for_byte() -> None:
     body = taxii.envelope(b'{"a":1.50},{"b":2}', after=7)
     assert body.endswith(b'"objects":[{"a":1.50},{"b":2}]}')
@@ -312,7 +318,7 @@ def test_an_envelope_holds_the_bodies_byte_for_byte() -> None:
 
 
 def test_a_manifest_tells_version_and_date_added() -> None:
-    told = json.loads(taxii.manifest([Row(), Row(version="")], more=False))
+    told = json.loads(taxii.manifest([Row(), Row(version="")], after=None))
     assert told["objects"][0] == {
         "id": ID,
         "date_added": NOON,
@@ -324,14 +330,14 @@ def test_a_manifest_tells_version_and_date_added() -> None:
 
 
 def test_lists_are_left_out_when_empty() -> None:
-    assert taxii.manifest([], more=False) == b"{}"
-    assert taxii.versions([], more=False) == b"{}"
+    assert taxii.manifest([], after=None) == b"{}"
+    assert taxii.versions([], after=None) == b"{}"
     assert taxii.collections([]) == b"{}"
     assert b"failures" not in taxii.status({"id": "x", "failures": []})
 
 
 def test_a_longer_list_of_versions_says_where_to_go_on() -> None:
-    told = json.loads(taxii.versions([Row(added=9)], more=True))
+    told = json.loads(taxii.versions([Row(added=9)], after=9))
     assert told["more"] is True
     assert taxii.read_next(told["next"]) == 9
 

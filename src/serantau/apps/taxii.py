@@ -243,7 +243,7 @@ def _read(
     if object_id and not page.count and query.after < 0:
         raise NotFound("There is no such object, or no such version of it.")
     hall.metrics.released.inc(page.count)
-    body = taxii.envelope(page.bodies, after=page.last if page.more else None)
+    body = taxii.envelope(page.bodies, after=page.after if page.more else None)
     return body, taxii.date_headers(page.first, page.last)
 
 
@@ -282,14 +282,14 @@ async def _lines(
         if object_id:
             write, asked = taxii.versions, replace(asked, all_versions=True)
         if query.nothing:
-            return write([], more=False), {}
-        lines, more = hall.share.lines(
+            return write([], after=None), {}
+        lines, after = hall.share.lines(
             caller, offer.collection, asked, way=WAY, request=question
         )
         if object_id and not lines and query.after < 0:
             raise NotFound("There is no such object.")
         dates = (lines[0].added, lines[-1].added) if lines else (0, 0)
-        return write(lines, more=more), taxii.date_headers(*dates)
+        return write(lines, after=after), taxii.date_headers(*dates)
 
     body, headers = await hall.as_caller(request, work)
     return await _respond(request, body, headers=headers)

@@ -101,8 +101,8 @@ class Reading:
                     stamps = [line.added for line in lines]
             if page.count:
                 yield page, stamps
-            more = page.more and page.last < end
-            asked = replace(asked, after=page.last)
+            more = page.more and page.after < end
+            asked = replace(asked, after=page.after)
 
     def _of_ids(
         self, asked: Asked, ids: Many[str]

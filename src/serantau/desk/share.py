@@ -145,19 +145,22 @@ class Share:
         *,
         way: str,
         request: str = "",
-    ) -> tuple[list[Line], bool]:
-        """Read one page of a manifest, and say whether there is more; logged the same.
+    ) -> tuple[list[Line], int | None]:
+        """Read one page of a manifest, and where to go on; logged the same.
+
+        Returns:
+            The lines, and the stamp to go on behind, None when there is no more.
 
         Raises:
             Forbidden: the collection's rights do not let this caller read.
         """
         with self._node.db.read() as tx:
             epoch, view = self._view(tx, caller, collection)
-            lines, more = self._node.views.lines(tx, view, asked)
+            lines, after = self._node.views.lines(tx, view, asked)
             if lines and not caller.own:
                 stamps = [line.object for line in lines]
                 self._log(tx, caller, collection, way, request, stamps, epoch)
-        return lines, more
+        return lines, after
 
     def _view(self, tx: Tx, caller: Caller, collection: Collection) -> tuple[int, View]:
         if not collection.readable_by(caller.party):

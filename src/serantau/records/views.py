@@ -8,7 +8,7 @@ them and stops at the page's end. So a page costs the same at any depth and size
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import orjson
@@ -24,6 +24,9 @@ _MERGE_WIDTH = 200
 _SPARSE = 3
 _DENSE = 4
 _FEW = 50
+# Rows of one range that a page looks at, for each object that is wanted, where only a
+# look at each of them tells whether it is the first version of its object.
+_LOOKED_AT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class View:
 class Page:
     """One page. `first`, `last`: stamps in this view; 0 when the page is empty.
 
+    after: the stamp to go on behind when there is `more`; a page may be short of its
+    limit, even empty, and yet have one.
     bodies: the objects' JSON, joined by commas. objects: the objects' own stamps, in no
     order.
     """
@@ -80,6 +85,7 @@ class Page:
     last: int
     objects: Sequence[int]
     more: bool
+    after: int
 
     @property
     def count(self) -> int:
@@ -158,18 +164,44 @@ class Views:
 
     def page(self, tx: Tx, view: View, asked: Asked) -> Page:
         """Read one page of bodies."""
-        merged, values = self._merge(tx, view, asked)
+        until = self._until(tx, view, asked)
+        merged, values = self._merge(tx, view, asked, until)
         if merged is None:
             return _EMPTY
         if view.plain and not (asked.ids or asked.first or asked.at):
             return self._plain(tx, view, asked, merged, values)
         row = tx.row(_page_sql(merged, tx.lite), **values)
+        if row.count < asked.limit and until is not None:
+            bodies = bytes(row.bodies) if row.count else b""
+            stamps = orjson.loads(f"[{row.objects or ''}]")
+            first, last = row.first or 0, row.last or 0
+            return Page(bodies, first, last, stamps, more=True, after=until)
         if not row.count:
             return _EMPTY
         last = int(row.last)
-        more = row.count == asked.limit and self._any(tx, merged, values, last)
+        more = row.count == asked.limit and (
+            until is not None or self._any(tx, merged, values, last)
+        )
         stamps = orjson.loads(f"[{row.objects}]")
-        return Page(bytes(row.bodies), int(row.first), last, stamps, more)
+        return Page(bytes(row.bodies), int(row.first), last, stamps, more, last)
+
+    def _until(self, tx: Tx, view: View, asked: Asked) -> int | None:
+        """Give the stamp up to which one page looks; None when it is to the end.
+
+        Whether a version is the first that the party sees of its object stands in no
+        index. A long run of versions that are not would be walked by one page.
+        """
+        if not asked.first or asked.ids or asked.all_versions:
+            return None
+        every = replace(asked, first=False, last=False, at=(), all_versions=True)
+        types = self._types(tx, view, every)
+        if (asked.types and not types) or not view.streams:
+            return None
+        skip = _LOOKED_AT * asked.limit
+        found = tx.value(
+            _skip_sql(view.streams, types, tx.lite), after=asked.after, skip=skip
+        )
+        return None if found is None else int(found)
 
     def _plain(
         self,
@@ -218,7 +250,8 @@ class Views:
         if not stamps:
             return _EMPTY
         more = more and (sure or self._any(tx, merged, values, stamps[-1]))
-        return Page(b",".join(bodies), stamps[0], stamps[-1], stamps, more)
+        first, last = stamps[0], stamps[-1]
+        return Page(b",".join(bodies), first, last, stamps, more, last)
 
     def _types(self, tx: Tx, view: View, asked: Asked) -> tuple[int, ...]:
         """Give the types that both a view and a question want; none means all."""
@@ -227,11 +260,12 @@ class Views:
         wanted = self._type_numbers(tx, asked.types)
         return tuple(n for n in wanted if not view.types or n in view.types)
 
-    def lines(self, tx: Tx, view: View, asked: Asked) -> tuple[list[Line], bool]:
-        """Read one page of a manifest, and say whether there is more."""
-        merged, values = self._merge(tx, view, asked)
+    def lines(self, tx: Tx, view: View, asked: Asked) -> tuple[list[Line], int | None]:
+        """Read one page of a manifest, and say where to go on when there is more."""
+        until = self._until(tx, view, asked)
+        merged, values = self._merge(tx, view, asked, until)
         if merged is None:
-            return [], False
+            return [], None
         values["limit"] = asked.limit + 1
         rows = tx.rows(
             f"SELECT m.added, m.object, o.id, o.version FROM ({merged}) AS m "
@@ -241,7 +275,9 @@ class Views:
         found = [
             Line(row.id, int(row.added), row.version, int(row.object)) for row in rows
         ]
-        return found[: asked.limit], len(found) > asked.limit
+        if len(found) > asked.limit:
+            return found[: asked.limit], found[asked.limit - 1].added
+        return found, until
 
     def any_after(self, tx: Tx, view: View, after: int) -> bool:
         """Say whether anything in the view has a stamp greater than `after`."""
@@ -253,13 +289,15 @@ class Views:
         return tx.row(merged, **{**values, "after": after, "limit": 1}) is not None
 
     def _merge(
-        self, tx: Tx, view: View, asked: Asked
+        self, tx: Tx, view: View, asked: Asked, until: int | None = None
     ) -> tuple[str | None, dict[str, object]]:
         """Write the SQL that merges a view's streams, and the values it wants bound."""
         types = self._types(tx, view, asked)
         if (asked.types and not types) or not view.streams:
             return None, {}
         values: dict[str, object] = {"after": asked.after, "limit": asked.limit}
+        if until is not None:
+            values["until"] = until
         if asked.ids:
             values["keys"] = tx.array({id_key(text) for text in asked.ids})
         shape = _Shape(
@@ -270,11 +308,12 @@ class Views:
             first=asked.first and not asked.all_versions,
             all_versions=asked.all_versions,
             at=() if asked.all_versions else asked.at,
+            until=until is not None,
         )
         return _merged(view.streams, shape), values
 
 
-_EMPTY = Page(b"", 0, 0, (), more=False)
+_EMPTY = Page(b"", 0, 0, (), more=False, after=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +327,27 @@ class _Shape:
     first: bool
     all_versions: bool
     at: tuple[int, ...]
+    until: bool = False
+
+
+@lru_cache(maxsize=512)
+def _skip_sql(streams: tuple[Stream, ...], types: tuple[int, ...], lite: bool) -> str:
+    """Write the SQL that finds the first stamp behind a number of rows of any range."""
+    every = _Shape(lite, types, "", False, False, True, ())
+    behind = [
+        f"SELECT (SELECT b.added FROM ({branch} ORDER BY 1 LIMIT 1 OFFSET :skip) AS b) "
+        "AS added"
+        for stream in streams
+        for branch in _branches(stream, streams, every)
+    ]
+    while len(behind) > _MERGE_WIDTH:
+        behind = [
+            "SELECT min(b.added) AS added FROM ("
+            + " UNION ALL ".join(behind[start : start + _MERGE_WIDTH])
+            + ") AS b"
+            for start in range(0, len(behind), _MERGE_WIDTH)
+        ]
+    return f"SELECT min(f.added) FROM ({' UNION ALL '.join(behind)}) AS f"
 
 
 @lru_cache(maxsize=512)
@@ -329,7 +389,9 @@ def _by_slot(
     return [
         f"SELECT {row.columns} FROM {source} WHERE {own}{row.slot} = {slot}"
         + (f" AND {row.type} = {one}" if one is not None else "")
-        + f" AND {row.stamp} > {_floor(stream.since, shape.lite)}{chosen}"
+        + f" AND {row.stamp} > {_floor(stream.since, shape.lite)}"
+        + (f" AND {row.stamp} <= :until" if shape.until else "")
+        + chosen
         for slot in slots
         for one in (shape.types or (None,))
     ]

@@ -390,13 +390,13 @@ def envelope(bodies: bytes, *, after: int | None) -> bytes:
 
     Args:
         bodies: the objects, joined by commas; empty for none.
-        after: the last stamp on the page when there is more, else None.
+        after: the stamp to go on behind when there is more, else None.
     """
-    if not bodies:
-        return b"{}"
     if after is None:
-        return b"".join((b'{"objects":[', bodies, b"]}"))
+        return b"".join((b'{"objects":[', bodies, b"]}")) if bodies else b"{}"
     following = write_next(after).encode()
+    if not bodies:
+        return b"".join((b'{"more":true,"next":"', following, b'"}'))
     return b"".join(
         (b'{"more":true,"next":"', following, b'","objects":[', bodies, b"]}")
     )
@@ -407,8 +407,8 @@ def version_text(line: ManifestLine) -> str:
     return line.version or taxii_text(line.object)
 
 
-def manifest(lines: Sequence[ManifestLine], *, more: bool) -> bytes:
-    """Write a manifest (TAXII 2.1 §5.3.1)."""
+def manifest(lines: Sequence[ManifestLine], *, after: int | None) -> bytes:
+    """Write a manifest (TAXII 2.1 §5.3.1); `after` as for an envelope."""
     return _listed(
         "objects",
         [
@@ -420,22 +420,19 @@ def manifest(lines: Sequence[ManifestLine], *, more: bool) -> bytes:
             }
             for line in lines
         ],
-        lines,
-        more,
+        after,
     )
 
 
-def versions(lines: Sequence[ManifestLine], *, more: bool) -> bytes:
+def versions(lines: Sequence[ManifestLine], *, after: int | None) -> bytes:
     """Write the versions resource (TAXII 2.1 §5.8.1) of one object."""
-    return _listed("versions", [version_text(line) for line in lines], lines, more)
+    return _listed("versions", [version_text(line) for line in lines], after)
 
 
-def _listed(
-    name: str, items: list[Any], lines: Sequence[ManifestLine], more: bool
-) -> bytes:
+def _listed(name: str, items: list[Any], after: int | None) -> bytes:
     found: dict[str, Any] = {}
-    if more and lines:
-        found = {"more": True, "next": write_next(lines[-1].added)}
+    if after is not None:
+        found = {"more": True, "next": write_next(after)}
     if items:
         found[name] = items
     return orjson.dumps(found)
