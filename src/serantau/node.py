@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+
+import structlog
 
 from serantau.clock import Clock, SystemClock
 from serantau.config import LimitsSection, NodeConfig
@@ -23,8 +26,13 @@ from serantau.rules.release import Policy
 from serantau.rules.stix import Limits, Reader
 from serantau.wire.profile import load_profile
 from serantau.wire.schemas import load_schemas
+from serantau.wire.signer import Signer, keep_signer, new_signer
 
 SEAL_FILE = "seal.key"
+SIGNING_FILE = "identity.pem"
+_SIGNED_WITH = "signing-key"
+
+_log = structlog.get_logger(__name__)
 
 
 class Node:
@@ -90,6 +98,34 @@ class Node:
                 f"{path} cannot be used: {fault}.",
                 mend="Restore the folder keys/ from a backup; peers' secrets need it.",
             ) from fault
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Give what signs in this node's name.
+
+        A node that never had a signing key gets one. One that had is not given another
+        behind its back: others would see a stranger's.
+
+        Raises:
+            ConfigError: the key cannot be used, or the one it signed with is gone.
+        """
+        path = self.config.keys / SIGNING_FILE
+        with self.db.read() as tx:
+            before = tx.value(
+                "SELECT value FROM meta WHERE name = :name", name=_SIGNED_WITH
+            )
+        if before is None and not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            if keep_signer(path, made := new_signer()):
+                _log.warning("signing_key_made", key=made.key.id, path=str(path))
+        try:
+            signer = Signer.read(path.read_bytes(), "", str(path))
+        except OSError as fault:
+            raise ConfigError(
+                f"{path} cannot be read: {fault.strerror}.",
+                mend="Restore the folder keys/ from a backup.",
+            ) from fault
+        return signer
 
     @property
     def profile(self) -> Profile:

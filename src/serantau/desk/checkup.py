@@ -25,9 +25,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from serantau.clock import Clock, SystemClock, moment
 from serantau.config import FILE_NAME, NodeConfig, load_config
 from serantau.desk.federate import Federation, PeerStatus
-from serantau.desk.found import IDENTITY_FILE
 from serantau.errors import ConfigError, PeerUnreachable, SerantauError
-from serantau.node import SEAL_FILE, Node
+from serantau.node import SEAL_FILE, SIGNING_FILE, Node
 from serantau.records.database import Database
 from serantau.records.migrations import current, head
 from serantau.records.peers import Peer
@@ -184,7 +183,7 @@ def _keys(config: NodeConfig) -> Iterator[Finding]:
         yield _fail("keys", f"{folder} is not there", backup)
         return
     sound = True
-    for name in (IDENTITY_FILE, SEAL_FILE):
+    for name in (SIGNING_FILE, SEAL_FILE):
         path = folder / name
         try:
             content = path.read_bytes()

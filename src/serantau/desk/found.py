@@ -12,17 +12,11 @@ from typing import Any
 
 import orjson
 import tomli_w
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 
 from serantau.clock import Clock, SystemClock, moment, stix_text
 from serantau.config import FILE_NAME, NodeConfig, load_config
 from serantau.errors import BadRequest, Conflict
-from serantau.node import SEAL_FILE, Node
+from serantau.node import SEAL_FILE, SIGNING_FILE, Node
 from serantau.records.database import Tx
 from serantau.records.registry import EVERYONE, PUBLIC, Access, Query
 from serantau.records.seal import Seal
@@ -30,8 +24,8 @@ from serantau.rules.marking import TLP_2_IDS, Tlp, audience_extension_objects
 from serantau.rules.party import Kind, Party
 from serantau.rules.profile import Member, Profile
 from serantau.wire.profile import load_profile
+from serantau.wire.signer import keep_signer, new_signer
 
-IDENTITY_FILE = "identity.pem"
 ADMIN = "admin"
 SOURCE = "founding"
 _HEADER = """\
@@ -171,11 +165,8 @@ def make_keys(config: NodeConfig) -> None:
     """Make the node's private keys, for its user's eyes only; those there stay."""
     config.keys.mkdir(mode=0o700, exist_ok=True)
     config.keys.chmod(0o700)
-    identity = config.keys / IDENTITY_FILE
-    if not identity.exists():
-        key = Ed25519PrivateKey.generate()
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_whole(identity, pem)
+    if not (config.keys / SIGNING_FILE).exists():
+        keep_signer(config.keys / SIGNING_FILE, new_signer())
     if not (config.keys / SEAL_FILE).exists():
         write_whole(config.keys / SEAL_FILE, Seal.new_key())
 
