@@ -62,7 +62,7 @@ _REJECTS_ORDER: Final = ("batch", "line")
 _REJECTS_MEASURED: Final = ("received", "batch", "feed", "line")
 # A file of an archive that keeps up: large enough to compress, small enough to sort.
 FILE_ROWS: Final = 524_288
-FILE_BYTES: Final = 512_000_000
+FILE_BYTES: Final = 256_000_000
 # `day` follows `time` only so far: a list with six years in it makes no 2,000 files.
 _BACK: Final = pl.duration(days=31)
 _AHEAD: Final = pl.duration(days=1)
@@ -372,11 +372,13 @@ class Archive:
                     self.events.scan(paths)
                     .filter(window.row & condition.row)
                     .select(keys)
-                    .join(wanted.lazy().unique(), on=wanted.columns, how="semi")
+                    .join(wanted.lazy(), on=wanted.columns, how="semi")
                     .unique()
                     .collect(engine="streaming")
                 )
         known = pl.concat([wanted.clear(), *found]).unique()
+        if not known.height:
+            return pl.repeat(value=False, n=events.height, eager=True)
         return wanted.join(
             known.with_columns(held=pl.lit(value=True)),
             on=wanted.columns,
