@@ -26,7 +26,7 @@ from serantau.lane.engine import THREADS, Ahead, Engine
 from serantau.lane.formats.form import Format
 from serantau.lane.formats.reading import Worked, read, through
 from serantau.lane.formats.registry import Formats
-from serantau.lane.formats.rows import Limits
+from serantau.lane.formats.rows import Limits, Piece
 from serantau.lane.frame import EVENTS, REJECTS, conform
 from serantau.lane.kernel import run
 from serantau.lane.once import Once
@@ -89,12 +89,27 @@ _Judged = Worked[Told, pl.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class _Small:
-    """A small batch, read: its rows (EVENTS), and what could not be read (REJECTS)."""
+    """A small batch, read: its rows (EVENTS), and what could not be read (REJECTS).
+
+    pieces: as they were read, of their rows only the numbers.
+    """
 
     batch: Batch
     form: Format
     frame: pl.DataFrame
     rejects: pl.DataFrame
+    pieces: tuple[Piece, ...]
+
+    def placed(self, refused: pl.DataFrame) -> pl.DataFrame:
+        """Give those of this batch among what the kernel refused, with their lines."""
+        mine = refused.filter(pl.col("batch") == self.batch.digest).sort("line")
+        if not mine.height:
+            return mine
+        within = pl.col("line").is_in
+        return pl.concat(
+            piece.placed(mine.filter(within(piece.frame["number"].implode())))
+            for piece in self.pieces
+        )
 
 
 class Kernel:
@@ -191,15 +206,17 @@ class Kernel:
             return None
         form = self._form(batch, formats)
         frames, rejects, rows = [EVENTS.to_frame()], [REJECTS.to_frame()], 0
+        pieces = []
         with self.lane.open(batch) as stream:
             for piece in read(stream, form, self._origin(batch), limits=self._limits):
                 frames.append(piece.frame)
                 rejects.append(conform(piece.rejects, REJECTS))
+                pieces.append(replace(piece, frame=piece.frame.select("number")))
                 rows += piece.frame.height + piece.rejects.height
                 if rows > _SMALL_ROWS:
                     return None
         frame = pl.concat(frames, how="diagonal")
-        return _Small(batch, form, frame, pl.concat(rejects))
+        return _Small(batch, form, frame, pl.concat(rejects), tuple(pieces))
 
     def _judge(self, parts: list[_Small]) -> list[Outcome]:
         """Judge, write and commit small batches.
@@ -220,8 +237,10 @@ class Kernel:
                 ).items()
             ]
         )
-        rejects = pl.concat([part.rejects for part in parts])
-        rejects = pl.concat([rejects, conform(done.rejects, REJECTS)])
+        refused = conform(done.rejects, REJECTS)
+        rejects = pl.concat(
+            [one for part in parts for one in (part.rejects, part.placed(refused))]
+        )
         own = self.lane.node.config.node.member
         others = events.filter(pl.col("member") != own)
         rows, bad, unread, away = (
@@ -410,7 +429,9 @@ class Kernel:
                 )
                 if batch.size <= TOGETHER_BYTES:
                     seen.told.append(findings(keys))
-                unread = told.rejects.with_columns(pl.col("line") + piece.number)
+                unread = told.rejects.with_columns(
+                    pl.col("line") + piece.line, file=pl.lit(piece.file, pl.String)
+                )
                 rejects = pl.concat(
                     [conform(one, REJECTS) for one in (piece.rejects, unread)]
                 )

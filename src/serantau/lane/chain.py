@@ -50,7 +50,9 @@ def judge(piece: Piece, reference: Held[Reference]) -> tuple[Told, pl.DataFrame]
     """Judge a piece; gives what is told of it, and its events (EVENTS)."""
     done = run(piece.frame, reference())
     told = Told(
-        done.events.select(KEYS), done.rejects, int(done.events.estimated_size())
+        done.events.select(KEYS),
+        piece.placed(done.rejects),
+        int(done.events.estimated_size()),
     )
     return told, done.events
 

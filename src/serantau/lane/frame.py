@@ -27,6 +27,7 @@ REJECTS: Final = pl.Schema(
         "batch": pl.String(),
         "feed": pl.String(),
         "report": pl.String(),
+        "file": pl.String(),
         "line": pl.Int64(),
         "column": pl.String(),
         "value": pl.String(),
@@ -34,7 +35,10 @@ REJECTS: Final = pl.Schema(
         "raw": pl.String(),
     }
 )
-"""A row that could not be read: where, which column and value, why, and its text."""
+"""A row that could not be read: where, which column and value, why, and its text.
+
+file: within an archive of files. line: in that file, from 1; of a record that has none
+of its own, which one it is."""
 
 
 def conform(frame: pl.DataFrame, schema: pl.Schema = EVENTS) -> pl.DataFrame:

@@ -208,6 +208,7 @@ def rejects_list(
     columns = (
         Column("batch", "Batch", right=True),
         Column("feed", "Feed"),
+        *([Column("file", "File")] if any(one["file"] for one in found) else []),
         Column("line", "Line", right=True),
         Column("column", "Column"),
         Column("value", "Value"),

@@ -372,6 +372,7 @@ def _rejects(faults: Iterable[Fault], fit: Fit, origin: Origin) -> pl.DataFrame:
             "batch": [origin.batch] * len(found),
             "feed": [origin.feed] * len(found),
             "report": [fit.report or None] * len(found),
+            "file": [None] * len(found),
             "line": [fault.line for fault in found],
             "column": [fault.column or None for fault in found],
             "value": [fault.value[:VALUE] or None for fault in found],

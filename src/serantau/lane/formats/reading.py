@@ -24,8 +24,8 @@ from serantau.lane.formats.blocks import Block, Lines
 from serantau.lane.formats.documents import Extractor, is_document
 from serantau.lane.formats.form import Fit, Format, Role, fit
 from serantau.lane.formats.harmonise import harmonise
-from serantau.lane.formats.rows import Fault, Limits, Piece, Rows
-from serantau.lane.formats.source import Member, Source, members
+from serantau.lane.formats.rows import Fault, Limits, Piece, Rows, lines_of
+from serantau.lane.formats.source import Member, Source, members, plain_name
 from serantau.lane.formats.table import Cutter, read_head
 from serantau.lane.origin import Origin
 
@@ -58,11 +58,20 @@ def read(
     work = through(source, form, origin, _as_it_is, THREADS, limits=limits)
     for one in work:
         frame = one.body().with_columns(pl.col("number") + one.number)
-        yield Piece(frame, one.rejects, one.skipped)
+        lines = partial(_lines, one.told, one.number, one.line)
+        yield Piece(frame, one.rejects, one.skipped, lines, one.file)
 
 
-def _as_it_is(piece: Piece) -> tuple[None, pl.DataFrame]:
-    return None, piece.frame
+def _as_it_is(piece: Piece) -> tuple[Callable[..., pl.Series] | None, pl.DataFrame]:
+    return piece.lines, piece.frame
+
+
+def _lines(
+    within: Callable[..., pl.Series] | None, number: int, line: int, rows: pl.Series
+) -> pl.Series:
+    """Give lines of the file for numbers in it, by what tells them in a block."""
+    numbers = rows - number
+    return (numbers if within is None else within(numbers)) + line
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +79,8 @@ class Worked(Generic[R, T]):
     """What was made of a piece where it was cut.
 
     told, body: what the judge gave. number: is to be added to the numbers of its rows,
-    which it did not know there. rows: of its frame. rejects, skipped: as `Piece` has
-    them.
+    which it did not know there; line: to the lines that `Piece.lines` told there.
+    rows: of its frame. rejects, skipped, file: as `Piece` has them.
     """
 
     told: R
@@ -80,6 +89,8 @@ class Worked(Generic[R, T]):
     rows: int
     rejects: pl.DataFrame
     skipped: int
+    line: int
+    file: str | None
 
 
 def through(
@@ -112,15 +123,29 @@ def through(
     limits = limits or Limits()
     number = 1
     for member in members(source, origin.name, limits):
+        within = member.name != plain_name(origin.name)
+        file = member.name if within and origin.name else None
         for cut, told, body in _member(member, form, origin, judge, engine, limits):
             if cut.rows or cut.rejects.height or cut.skipped:
-                yield Worked(told, body, number, cut.rows, cut.rejects, cut.skipped)
+                yield Worked(
+                    told,
+                    body,
+                    number,
+                    cut.rows,
+                    cut.rejects.with_columns(file=pl.lit(file, dtype=pl.String)),
+                    cut.skipped,
+                    number if cut.line is None else cut.line,
+                    file,
+                )
             number += cut.counted
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """What counts of a block: its lines and rows, what it left over and refused."""
+    """What counts of a block: its lines and rows, what it left over and refused.
+
+    line: the first one's place in the file; None where rows have no lines.
+    """
 
     lines: int
     counted: int
@@ -128,6 +153,7 @@ class _Cut:
     rows: int
     rejects: pl.DataFrame
     skipped: int
+    line: int | None = None
 
 
 _Done = tuple[_Cut, R, Held[T]]
@@ -245,7 +271,7 @@ class _Work(Generic[R, T]):
             piece.rejects,
             piece.skipped,
         )
-        told, body = self.judge(piece)
+        told, body = self.judge(replace(piece, lines=partial(lines_of, rows)))
         return (cut, told), body
 
 
@@ -300,9 +326,10 @@ def _counted(cut: _Cut, told: R, body: Held[T], count: _Count) -> _Done[R, T]:
     rejects = cut.rejects
     if rejects.height:
         rejects = rejects.with_columns(pl.col("line") + count.line)
+    line = count.line
     count.line += cut.lines
     count.left = cut.left
-    return replace(cut, rejects=rejects), told, body
+    return replace(cut, rejects=rejects, line=line), told, body
 
 
 def _shifted(piece: Piece, line: int) -> Piece:

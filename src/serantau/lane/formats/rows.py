@@ -44,6 +44,9 @@ class Fault:
     value: str = ""
 
 
+Lines = Callable[[pl.Series], pl.Series]
+"""Gives the lines of rows, ascending, by their numbers."""
+
 Locate = Callable[[Sequence[int]], list[tuple[int, str]]]
 
 
@@ -81,11 +84,34 @@ class Piece:
     order; time, received, batch, number, feed, class and type are never null; rows in
     the file's order, `number` rising. Addresses are texts as they were written.
     rejects: rows that could not be read (REJECTS). skipped: rows that are no reports.
+    lines: tells the lines of rows of the frame; None: they are what their numbers are.
+    It stays where the piece was cut. file: within an archive of files.
     """
 
     frame: pl.DataFrame
     rejects: pl.DataFrame
     skipped: int = 0
+    lines: Lines | None = None
+    file: str | None = None
+
+    def placed(self, rejects: pl.DataFrame) -> pl.DataFrame:
+        """Say where rows of the frame stand that were rejected by their `number`.
+
+        Args:
+            rejects: REJECTS, with the numbers as `line`, ascending.
+        """
+        if not rejects.height:
+            return rejects
+        lines = rejects["line"]
+        if self.lines is not None:
+            lines = self.lines(lines)
+        return rejects.with_columns(lines.alias("line"), file=pl.lit(self.file))
+
+
+def lines_of(rows: Rows, numbers: pl.Series) -> pl.Series:
+    """Give the lines of some rows of a block, by their numbers, ascending."""
+    places = rows.numbers.search_sorted(numbers).to_list()
+    return pl.Series([line for line, _ in rows.locate(places)], dtype=pl.Int64)
 
 
 def text_frame(columns: dict[str, list[str | None]]) -> pl.DataFrame:
