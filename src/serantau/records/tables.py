@@ -24,23 +24,14 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-LEDGER = "ledger"
+from serantau.records import columns, log_tables
+from serantau.records.columns import Number as _Number
+from serantau.records.columns import numbered as _numbered
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# SQLite numbers its rows itself only when the key is exactly INTEGER.
-_Number = BigInteger().with_variant(Integer, "sqlite")
-
-
-def _numbered() -> Column[int]:
-    return Column("n", _Number, primary_key=True, autoincrement=True)
-
+LEDGER = columns.LEDGER
+metadata = columns.metadata
+grant = log_tables.grant
+release = log_tables.release
 
 meta = Table(
     "meta",
@@ -470,44 +461,6 @@ chore = Table(
     Column("done", BigInteger, nullable=False),
     Column("tried", BigInteger, nullable=False),
     Column("fault", Text, nullable=False),
-)
-
-# What a party's view consisted of, for as long as it did: JSON of marking set ->
-# rule, got, expected. A release names the one it was served under.
-grant = Table(
-    "grant_view",
-    metadata,
-    _numbered(),
-    Column("party", Integer, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("content", Text, nullable=False),
-    UniqueConstraint("party", "digest"),
-    schema=LEDGER,
-)
-
-# One row a page that went out. `stamps` are the runs of object stamps on it (see
-# records.ledger), between `low` and `high`; `span` is the number of bits of
-# high - low, by which the rows that may cover a stamp are found with one index.
-release = Table(
-    "release",
-    metadata,
-    _numbered(),
-    Column("at", BigInteger, nullable=False),
-    Column("party", Integer, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("way", Text, nullable=False),
-    Column("collection", Integer, nullable=False),
-    Column("grant_view", BigInteger, nullable=False),
-    Column("request", Text, nullable=False),
-    Column("count", Integer, nullable=False),
-    Column("span", SmallInteger, nullable=False),
-    Column("low", BigInteger, nullable=False),
-    Column("high", BigInteger, nullable=False),
-    Column("stamps", LargeBinary, nullable=False),
-    Index(None, "span", "low"),
-    Index(None, "party", "at"),
-    schema=LEDGER,
 )
 
 # Event rows of other members, which their nodes fetch (records.parcels). `n`: a stamp.
