@@ -20,7 +20,9 @@ from serantau.desk.lane_checkup import lane_checkup
 from serantau.desk.notify import Notify
 from serantau.lane.archive import Archive
 from serantau.node import Node
+from serantau.records.assets import Assets
 from serantau.records.contacts import Contacts
+from serantau.rules.asset import Asset, Kind
 from serantau.rules.contact import State as ContactState
 from smtp_server import smtp_server
 
@@ -97,6 +99,19 @@ def test_notices_that_cannot_go_are_told(node: Node) -> None:
     with node.db.write() as tx:
         Contacts().mark(tx, contact.number, ContactState.BOUNCING, "gone")
     assert any("came back" in said for _, said in found(node, "notices"))
+
+
+def test_owners_that_nobody_can_tell_are_named(node: Node) -> None:
+    with node.db.write() as tx:
+        for party, member, last in (
+            ("bank", "th", 1),
+            ("shop", "th", 2),
+            ("vn", "vn", 3),
+        ):
+            Assets().add(tx, Asset(party, member, Kind.PREFIX, f"192.0.2.{last}/32"))
+    reach(node)
+    said = [said for _, said in found(node, "notices")]
+    assert "1 owners have no contact that is written to: shop" in said
 
 
 def test_the_mail_server_is_asked_and_nothing_is_sent(node: Node) -> None:

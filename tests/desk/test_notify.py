@@ -18,6 +18,7 @@ from notice_events import DAY, OWNERS, frame, make_node, reach, row
 from serantau.clock import SetClock, instant
 from serantau.desk.notify import Notify, Outlook, Plan, csv_of
 from serantau.node import Node
+from serantau.records.contacts import Contacts
 from serantau.records.notices import Notices
 from serantau.rules.level import Tlp
 from serantau.rules.notice import CSV_COLUMNS, Mute, Setting, State, is_risky
@@ -31,6 +32,8 @@ def clock() -> SetClock:
 @pytest.fixture
 def node(tmp_path: Path, clock: SetClock) -> Iterator[Node]:
     with make_node(tmp_path / "th", clock) as made:
+        for party in OWNERS:
+            reach(made, party)
         yield made
 
 
@@ -437,6 +440,7 @@ def test_too_many_rows_are_cut_and_every_finding_stays(
     tmp_path: Path, clock: SetClock
 ) -> None:
     with make_node(tmp_path / "th", clock, rows=5) as node:
+        reach(node)
         many = [row(last=1, source_port=n) for n in range(20)]
         plan = only(make(node, *many, row(last=2), row(last=3)))
         found = addresses(plan)
@@ -467,3 +471,13 @@ def test_machines_stand_in_the_order_of_their_addresses(node: Node) -> None:
         .made
     )
     assert made.facts["examples"] == ["203.0.113.9", "203.0.113.10", "203.0.113.100"]
+
+
+def test_an_owner_without_a_contact_is_told_when_it_has_one(node: Node) -> None:
+    with node.db.write() as tx:
+        (held,) = Contacts().all(tx, "bank")
+        Contacts().remove(tx, held.number)
+    plan = only(make(node, row()))
+    assert (plan.left, plan.notice) == ({"unreachable": 1}, None)
+    reach(node)
+    assert only(make(node, row())).rows == 1

@@ -20,6 +20,7 @@ from serantau.desk.lane import Lane
 from serantau.desk.telling import standing
 from serantau.errors import ConfigError, SerantauError
 from serantau.node import Node
+from serantau.records.assets import Assets
 from serantau.records.contacts import Contacts
 from serantau.rules.contact import Kind, State
 
@@ -157,6 +158,12 @@ def _notices(node: Node) -> Iterator[Finding]:
     now = standing(node)
     with node.db.read() as tx:
         contacts = Contacts().all(tx)
+        assets = Assets().all(tx)
+    own = node.config.node.member
+    reached = {one.party for one in contacts if one.state is State.ACTIVE}
+    owners = sorted(
+        {one.party for one in assets if one.member == own} - reached - {own}
+    )
     count = now.counts.get
     found = []
     if now.blocked:
@@ -182,6 +189,14 @@ def _notices(node: Node) -> Iterator[Finding]:
             (
                 f"{many:,} contacts are not written to: mail to them came back",
                 "`serantau contact list`; `contact add` with the right address.",
+            )
+        )
+    if owners:
+        shown = ", ".join(owners[:_SHOWN]) + (" ..." if owners[_SHOWN:] else "")
+        found.append(
+            (
+                f"{len(owners):,} owners have no contact that is written to: {shown}",
+                "`serantau contact add PARTY ADDRESS`; they are told from then on.",
             )
         )
     again = "A running node tries again; `serantau notice status`."

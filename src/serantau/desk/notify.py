@@ -231,6 +231,7 @@ class Notify:
         left.drop("mild", worst < terms.least_severity)
         mutes = [mute for mute in known.mutes if mute.party == party]
         left.drop("muted", _any(_muted(mute) for mute in mutes))
+        left.drop("unreachable", pl.lit(not plan.contacts))
         self._drop_quiet(tx, plan, left)
         if 0 < left.rows.height < terms.least_rows:
             left.drop("few", pl.lit(True))

@@ -337,6 +337,7 @@ LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
         "withheld": "The release policy does not let it go to the owner.",
         "mild": "It is below the least severity for this owner and class.",
         "muted": "The owner asked not to be told.",
+        "unreachable": "The owner has no contact that is written to, until it has one.",
         "quiet": "The owner was told of the same finding, and it did not get worse.",
         "few": "The notice would have fewer rows than this owner wants one for.",
     }

@@ -183,7 +183,11 @@ def test_nothing_goes_to_an_address_that_is_not_in_the_registry(
     node: Node, box: Mailbox
 ) -> None:
     reach(node, "shop", "noc@shop.example.th")
+    assert make(node) == []
+    mine = reach(node)
     make(node)
+    with node.db.write() as tx:
+        Contacts().remove(tx, mine.number)
     assert send(node) == Round(unaddressed=1)
     assert (box.connections, notice(node).state) == (0, State.FAILED)
     assert "has no contact" in notice(node).fault

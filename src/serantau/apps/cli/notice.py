@@ -115,7 +115,7 @@ def _show_plans(plans: list[Plan]) -> None:
             "places": each.places,
             "left": ", ".join(f"{many:,} {why}" for why, many in each.left.items()),
             "to": ", ".join(one.address for one in each.contacts)
-            or ("nobody: no contact" if each.rows else ""),
+            or "nobody: no contact",
             "then": _then(each),
         }
         for each in plans
@@ -174,11 +174,13 @@ def send(
 @app.command()
 def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show what waits for whom, when notices are made, and what is in the way."""
+    from serantau.clock import moment
     from serantau.desk.telling import standing, zone_of
 
     with opened(ctx) as node:
         now = standing(node)
-        zone = str(zone_of(node))
+        clocks = zone_of(node)
+    zone = str(clocks)
     if as_json:
         document(
             {
@@ -195,7 +197,8 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         return
     if now.next:
         last = f"made last at {when(now.last)}" if now.last else "not made yet"
-        say(f"A running node makes notices at {when(now.next)}; {last}.")
+        there = f"{moment(now.next).astimezone(clocks):%H:%M} {zone}"
+        say(f"A running node makes notices at {when(now.next)} ({there}); {last}.")
     else:
         say("A running node makes no notices: notice.times is empty.")
     many = now.counts.get
