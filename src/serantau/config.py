@@ -140,21 +140,24 @@ class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folder: where the bytes of batches are kept; empty means `lane` in the data
     directory. Workers on several machines need one that all of them see. archive: where
     the tables of events are, a folder or `s3://BUCKET/PATH`; empty means `archive` in
-    the data directory. storage: options of that store, such as its region. workers: how
-    many batches are worked on at once in one process. lease_seconds: how long a worker
-    that says nothing keeps a batch. originals_days: how long bytes are kept after the
-    work on them. lag_minutes: a batch that waits longer than this is told as an alarm.
-    keep_days: how long events are kept, by feed, by TLP label, or for all by `*`; the
-    first of these three that fits holds, and events that none fits stay. country, asn:
-    files or addresses of the ranges that `serantau lane update` loads. shadowserver:
-    the same of Shadowserver's schema of reports. sightings: how many a day are recorded
-    as objects at most, those of most rows; 0: none. categories: the nation's own
-    category by RSIT type, or by class for types that have none of their own.
+    the data directory. storage: options of that store, such as its region. cluster: the
+    address of a Ray cluster, HOST:PORT, for `--engine ray`; empty: one on this machine,
+    as long as the command runs. workers: how many batches are worked on at once in one
+    process. lease_seconds: how long a worker that says nothing keeps a batch.
+    originals_days: how long bytes are kept after the work on them. lag_minutes: a batch
+    that waits longer than this is told as an alarm. keep_days: how long events are
+    kept, by feed, by TLP label, or for all by `*`; the first of these three that fits
+    holds, and events that none fits stay. country, asn: files or addresses of the
+    ranges that `serantau lane update` loads. shadowserver: the same of Shadowserver's
+    schema of reports. sightings: how many a day are recorded as objects at most, those
+    of most rows; 0: none. categories: the nation's own category by RSIT type, or by
+    class for types that have none of their own.
     """
 
     folder: str = ""
     archive: str = ""
     storage: dict[str, str] = {}
+    cluster: str = ""
     workers: int = 1
     lease_seconds: float = 300.0
     originals_days: int = 90

@@ -10,9 +10,10 @@ import os
 import secrets
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -20,6 +21,7 @@ from serantau.desk.lane import TOGETHER_BYTES, Lane
 from serantau.desk.lane_ways import Ways
 from serantau.desk.sightings import Sightings
 from serantau.errors import SerantauError
+from serantau.lane.engine import THREADS, Engine
 from serantau.node import Node
 from serantau.records.batches import Batch
 from serantau.records.erasures import Erasures
@@ -39,12 +41,22 @@ _SECOND: Final = 1_000_000
 _log = structlog.get_logger(__name__)
 
 
-class Worker:
-    """Takes batches and works on them. One thread uses it."""
+class _Taken(NamedTuple):
+    """Batches that are leased together. alive: tells whether they still are."""
 
-    def __init__(self, lane: Lane) -> None:
-        """Work for `lane`, under a name that nobody else has."""
+    batches: list[Batch]
+    alive: Callable[[], bool]
+    settled: ExitStack
+
+
+class Worker:
+    """Takes batches and works on them. One thread uses it, and closes it at the end."""
+
+    def __init__(self, lane: Lane, engine: Engine = THREADS) -> None:
+        """Work for `lane` by `engine`, under a name that nobody else has."""
         self.lane = lane
+        self._engine = engine
+        self._taken: deque[_Taken] = deque()
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._kernel: Kernel | None = None
         self._seconds = lane.node.config.lane.lease_seconds
@@ -55,7 +67,7 @@ class Worker:
         if self._kernel is None:
             from serantau.desk.lane_kernel import Kernel
 
-            self._kernel = Kernel(self.lane)
+            self._kernel = Kernel(self.lane, self._engine)
         return self._kernel
 
     def once(self, stop: threading.Event | None = None) -> list[Outcome]:
@@ -63,15 +75,39 @@ class Worker:
 
         Gives what became of it; nothing when nothing waits.
         """
-        batches = self._claim()
-        if not batches:
+        self._take()
+        if not self._taken:
             return []
-        with self._alive(batches) as alive:
+        batches, alive, settled = self._taken.popleft()
+        with settled:
             outcomes = self.kernel.work(
                 batches, lambda: alive() and not (stop is not None and stop.is_set())
             )
         self._settle(outcomes)
         return outcomes
+
+    def _take(self) -> None:
+        """Lease what is worked on next; a cluster has several groups in work at once.
+
+        They are settled in the order of the list all the same.
+        """
+        beside = self._engine.beside
+        while len(self._taken) < beside and (batches := self._claim()):
+            settled = ExitStack()
+            alive = settled.enter_context(self._alive(batches))
+            self._taken.append(_Taken(batches, alive, settled))
+            if beside > 1:
+                self.kernel.begin(batches)
+
+    def close(self) -> None:
+        """Give back what was taken and not worked on."""
+        while self._taken:
+            batches, _, settled = self._taken.popleft()
+            with settled:
+                left = self.kernel.work(batches, lambda: False)
+            self._settle(left)
+        if self._kernel is not None:
+            self._kernel.close()
 
     def _claim(self) -> list[Batch]:
         with self.lane.node.db.read() as tx:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, TypeVar
+
+import polars
 
 from serantau import __version__
 from serantau.errors import ConfigError, SerantauError, StoreError
@@ -27,6 +30,8 @@ T = TypeVar("T")
 # Bytes of a file that wait for their turn on this machine: 32 MB an item.
 _MOST: Final = 32
 _BESIDE: Final = 8
+# Machines of other versions need not give the same.
+_VERSIONS: Final = f"serantau {__version__}, polars {polars.__version__}"
 # Beyond the first time; then it is the item that ends its workers.
 _RETRIES: Final = 4
 _CACHED: Final = 4
@@ -55,6 +60,9 @@ class Cluster:
         """
         # Ray would tell its makers how it is used.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if not address or address.startswith(("127.", "localhost:", "[::1]")):
+            # Ray takes this machine's public address for loopback, unless told so.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             ray = importlib.import_module("ray")
         except ImportError as fault:
@@ -62,6 +70,7 @@ class Cluster:
                 "The engine 'ray' needs Ray, which is not installed.",
                 mend="Install it beside serantau: pip install 'serantau[cluster]'.",
             ) from fault
+        _check(address)
         alone: dict[str, Any] = {
             "_node_ip_address": "127.0.0.1",
             "include_dashboard": False,
@@ -96,7 +105,7 @@ class Cluster:
         source = iter(items)
         fault: Exception | None = None
         waiting: deque[tuple[Any, Any, Any]] = deque()
-        called = ray.put((__version__, function))
+        called = ray.put((_VERSIONS, function))
         try:
             while True:
                 # One item of each map is in work even when others took all the room.
@@ -153,6 +162,26 @@ class Cluster:
         self._ray.shutdown()
 
 
+def _check(address: str) -> None:
+    """Make sure that somebody listens: Ray would try for minutes.
+
+    Raises:
+        ConfigError: it is no address.
+        StoreError: nobody answers there.
+    """
+    if not address:
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"lane.cluster is {address!r}, expected HOST:PORT.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 10).close()
+    except OSError as fault:
+        raise StoreError(
+            f"No Ray cluster answers at {address}: {fault}", mend=_MEND
+        ) from fault
+
+
 class Afar(Generic[T]):
     """A value in the cluster. What it was made from stays as long as this is here."""
 
@@ -187,13 +216,12 @@ def _afar(ref: Any, kept: bool) -> Afar[Any]:
 
 def _do(called: tuple[str, Callable[[Any], Any]], item: Any) -> Any:
     """Do an item, in a worker of the cluster; a fault of ours goes back as a value."""
-    version, function = called
+    versions, function = called
     try:
-        if version != __version__:
+        if versions != _VERSIONS:
             raise ConfigError(
-                f"A worker of the cluster has serantau {__version__}, expected "
-                f"{version}.",
-                mend="Install the same version on every machine.",
+                f"A machine of the cluster has {_VERSIONS}, expected {versions}.",
+                mend="Install the same on every machine.",
             )
         return function(item)
     except SerantauError as fault:

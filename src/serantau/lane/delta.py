@@ -60,9 +60,12 @@ _QUIET: Final = PostCommitHookProperties(
 # Opening replays the log since the last checkpoint: 0.2 ms for each commit.
 _CHECKPOINT_EVERY: Final = 40
 _REWRITING: Final = "rewriting "
-# Options of a store that other machines may be told.
+# Options of a store that other machines may be told; `aws_` may stand before each.
 _PUBLIC: Final = frozenset(
-    {"aws_endpoint_url", "aws_region", "aws_allow_http", "max_retries", "retry_timeout"}
+    {
+        *("endpoint", "endpoint_url", "region", "default_region", "allow_http"),
+        *("virtual_hosted_style_request", "max_retries", "retry_timeout", "timeout"),
+    }
 )
 
 TRIES: Final = 50
@@ -141,7 +144,11 @@ class Table:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The keys to a store stay: a machine that this is sent to has its own.
-        public = {name: self.storage[name] for name in _PUBLIC & self.storage.keys()}
+        public = {
+            name: value
+            for name, value in self.storage.items()
+            if name.lower().removeprefix("aws_") in _PUBLIC
+        }
         return Table, (self.root, self.schema, self.order, self._measured, public)
 
     @property
@@ -365,12 +372,25 @@ class Table:
         with self.newest() as table:
             return self.files(table)
 
-    def scan(self, paths: Sequence[str]) -> pl.LazyFrame:
-        """Give the rows of some files: the schema's columns, in the files' order."""
+    def read(self, path: str) -> bytes:
+        """Give the bytes of a file of a folder's table, for machines without it.
+
+        Raises:
+            OSError: it is not there.
+        """
+        return Path(self.root, path).read_bytes()
+
+    def scan(self, paths: Sequence[str], bodies: Sequence[bytes] = ()) -> pl.LazyFrame:
+        """Give the rows of some files: the schema's columns, in the files' order.
+
+        Args:
+            paths: of the files.
+            bodies: their bytes, where the table itself is not.
+        """
         if not paths:
             return pl.LazyFrame(schema=self.schema)
         return pl.scan_parquet(
-            [f"{self.root}/{path}" for path in paths],
+            list(bodies) or [f"{self.root}/{path}" for path in paths],
             schema=dict(self.schema),
             hive_partitioning=False,
             glob=False,

@@ -7,8 +7,10 @@ few files at a time, so memory is bounded and the one who waits can be told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import polars as pl
@@ -24,7 +26,8 @@ from serantau.lane.condition import (
     in_ranges,
     within_time,
 )
-from serantau.lane.delta import told
+from serantau.lane.delta import Table, told
+from serantau.lane.engine import THREADS, Engine
 from serantau.lane.frame import EVENTS
 from serantau.rules.event import SEVERITIES
 from serantau.rules.text import normalise, refang
@@ -135,7 +138,11 @@ class Asking:
     """One question, put to an archive as it is at that moment."""
 
     def __init__(
-        self, archive: Archive, question: Question, progress: Progress | None = None
+        self,
+        archive: Archive,
+        question: Question,
+        progress: Progress | None = None,
+        engine: Engine = THREADS,
     ) -> None:
         """Look up which files may hold what is asked for.
 
@@ -143,6 +150,7 @@ class Asking:
             archive: what to ask.
             question: what is meant.
             progress: told after each step.
+            engine: where the files are read.
 
         Raises:
             BadRequest: the question asks for what there is not.
@@ -152,6 +160,9 @@ class Asking:
         self._condition = question.condition()
         self._question = question
         self._progress = progress
+        self._engine = engine
+        # One machine reads many files at a time by itself.
+        self._step = _STEP if engine.here else _STEP // 8
         self._files = self._look()
 
     def _look(self) -> pl.DataFrame:
@@ -173,10 +184,7 @@ class Asking:
         """
 
         def once() -> int:
-            return sum(
-                int(scan.select(pl.len()).collect(engine="streaming").item())
-                for scan in self._steps(self._files)
-            )
+            return sum(int(found.item()) for found in self._each(self._files, _count))
 
         return self._again(once)
 
@@ -203,11 +211,11 @@ class Asking:
                 still to be read.
         """
         chosen = [column(name) for name in columns] or list(EVENTS)
-        for scan in self._steps(self._files, rows=1):
-            with told(self._table.root):
-                frame = scan.select(chosen).collect()
-            if frame.height:
-                yield frame
+        frames = self._each(self._files, lambda scan: scan.select(chosen).collect(), 1)
+        with told(self._table.root), closing(frames):
+            for frame in frames:
+                if frame.height:
+                    yield frame
 
     def rows(self, limit: int = 1000, columns: Sequence[str] = ()) -> pl.DataFrame:
         """Give the newest events.
@@ -230,22 +238,15 @@ class Asking:
             found = pl.DataFrame(schema={name: EVENTS[name] for name in needed})
             files = self._files.sort("max.time", descending=True, nulls_last=False)
             ahead = files["max.time"].to_list()
-            passed = 0
-            for scan, step in self._stepped(files, _STEP // 8):
-                # The times alone tell which rows are wanted: the rest is wide.
-                times = scan.select("time").top_k(limit, by="time").collect()
-                if times.height:
-                    newest = scan.filter(pl.col("time").ge(times["time"].min()))
-                    found = pl.concat([found, newest.select(needed).collect()])
-                    found = found.sort(
-                        "time", "batch", "number", descending=[True, False, False]
-                    ).head(limit)
-                passed += step
-                if found.height >= limit and passed < len(ahead):
-                    rest = ahead[passed]
-                    if rest is not None and rest < found["time"][-1]:
-                        self._tell(1, 1)
-                        break
+            newest = partial(_newest, columns=needed, limit=limit)
+            with closing(self._each(files, newest, _STEP // 8)) as frames:
+                for frame in frames:
+                    found = _first(pl.concat([found, frame]), limit)
+                    if found.height >= limit and self._passed < len(ahead):
+                        rest = ahead[self._passed]
+                        if rest is not None and rest < found["time"][-1]:
+                            self._tell(1, 1)
+                            break
             return found.select(chosen)
 
         return self._again(once)
@@ -274,14 +275,9 @@ class Asking:
             best: list[pl.DataFrame] = []
             for part in range(passes):
                 counts: pl.DataFrame | None = None
-                for scan in self._steps(self._files):
-                    ours = (pl.col(name).hash() % passes).eq(part)
-                    one = (
-                        (scan.filter(ours) if passes > 1 else scan)
-                        .group_by(name)
-                        .agg(pl.len().cast(pl.Int64).alias("n"))
-                    )
-                    counts = _summed(counts, one.collect(engine="streaming"), name)
+                values = partial(_values, name=name, part=part, passes=passes)
+                for one in self._each(self._files, values):
+                    counts = _summed(counts, one, name)
                 if counts is not None:
                     best.append(_most(counts, name, limit))
             if not best:
@@ -312,14 +308,9 @@ class Asking:
 
         def once() -> pl.DataFrame:
             counts: pl.DataFrame | None = None
-            for scan in self._steps(self._files):
-                one = (
-                    scan.select(keys)
-                    .with_columns(pl.col("time").dt.truncate(EVERY[every]))
-                    .group_by(keys)
-                    .agg(pl.len().cast(pl.Int64).alias("n"))
-                )
-                counts = _summed(counts, one.collect(engine="streaming"), *keys)
+            times = partial(_times, keys=keys, every=EVERY[every])
+            for one in self._each(self._files, times):
+                counts = _summed(counts, one, *keys)
             if counts is None:
                 counts = pl.DataFrame(
                     schema={**{name: EVENTS[name] for name in keys}, "n": pl.Int64}
@@ -365,34 +356,99 @@ class Asking:
         with told(self._table.root):
             return once()
 
-    def _steps(self, files: pl.DataFrame, rows: int = 0) -> Iterator[pl.LazyFrame]:
-        for scan, _ in self._stepped(files, rows or _STEP):
-            yield scan
-
-    def _stepped(
-        self, files: pl.DataFrame, rows: int
-    ) -> Iterator[tuple[pl.LazyFrame, int]]:
-        """Give what fits of a few files at a time, and how many files these are."""
+    def _each(
+        self,
+        files: pl.DataFrame,
+        ask: Callable[[pl.LazyFrame], pl.DataFrame],
+        rows: int = 0,
+    ) -> Generator[pl.DataFrame]:
+        """Ask what fits of a few files at a time; the answers come in files' order."""
         total = int(files["num_records"].sum())
+        read = files["num_records"].to_list()
+        self._passed = 0
+        steps = self._steps(files, rows or self._step)
+        by = partial(_answer, ask=ask)
+        engine = self._engine
+        for (answer, count), _ in engine.map(by, steps, _ahead(engine)):
+            self._passed += count
+            yield answer
+            self._tell(sum(read[: self._passed]), total)
+
+    def _steps(self, files: pl.DataFrame, rows: int) -> Iterator[_Step]:
         waiting: list[str] = []
-        passed = held = 0
+        held = 0
         for path, count in files.select("path", "num_records").iter_rows():
             waiting.append(path)
             held += count
             if held >= rows:
-                yield self._scan(waiting), len(waiting)
-                passed, held, waiting = passed + held, 0, []
-                self._tell(passed, total)
+                yield self._of(waiting)
+                held, waiting = 0, []
         if waiting:
-            yield self._scan(waiting), len(waiting)
-            self._tell(total, total)
+            yield self._of(waiting)
 
-    def _scan(self, paths: list[str]) -> pl.LazyFrame:
-        return self._table.scan(paths).filter(self._condition.row)
+    def _of(self, paths: list[str]) -> _Step:
+        table = self._table
+        there = self._engine.here or table.everywhere
+        bodies = () if there else tuple(map(table.read, paths))
+        return _Step(table, tuple(paths), bodies, self._condition.row)
 
     def _tell(self, passed: int, total: int) -> None:
         if self._progress is not None:
             self._progress(passed, total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Some files, wherever they are read. bodies: theirs, where paths are of no use."""
+
+    table: Table
+    paths: tuple[str, ...]
+    bodies: tuple[bytes, ...]
+    fits: pl.Expr
+
+    def scan(self) -> pl.LazyFrame:
+        """Give the rows that fit."""
+        return self.table.scan(self.paths, self.bodies).filter(self.fits)
+
+
+def _ahead(engine: Engine) -> int:
+    return 0 if engine.here else engine.ahead
+
+
+def _answer(
+    step: _Step, ask: Callable[[pl.LazyFrame], pl.DataFrame]
+) -> tuple[tuple[pl.DataFrame, int], None]:
+    return (ask(step.scan()), len(step.paths)), None
+
+
+def _count(scan: pl.LazyFrame) -> pl.DataFrame:
+    return scan.select(pl.len()).collect(engine="streaming")
+
+
+def _newest(scan: pl.LazyFrame, columns: list[str], limit: int) -> pl.DataFrame:
+    # The times alone tell which rows are wanted: the rest is wide.
+    times = scan.select("time").top_k(limit, by="time").collect()
+    least = pl.lit(times["time"].min(), times.schema["time"])
+    newest = scan.filter(pl.col("time").ge(least))
+    return _first(newest.select(columns).collect(), limit)
+
+
+def _first(found: pl.DataFrame, limit: int) -> pl.DataFrame:
+    order = ["time", "batch", "number"]
+    return found.sort(order, descending=[True, False, False]).head(limit)
+
+
+def _values(scan: pl.LazyFrame, name: str, part: int, passes: int) -> pl.DataFrame:
+    ours = (pl.col(name).hash() % passes).eq(part)
+    rows = scan.filter(ours) if passes > 1 else scan
+    counted = rows.group_by(name).agg(pl.len().cast(pl.Int64).alias("n"))
+    return counted.collect(engine="streaming")
+
+
+def _times(scan: pl.LazyFrame, keys: list[str], every: str) -> pl.DataFrame:
+    rows = scan.select(keys).with_columns(pl.col("time").dt.truncate(every))
+    counted = rows.group_by(keys).agg(pl.len().cast(pl.Int64).alias("n"))
+    return counted.collect(engine="streaming")
 
 
 def column(name: str) -> str:

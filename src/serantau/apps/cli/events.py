@@ -12,6 +12,7 @@ import typer
 
 from serantau.apps.cli import events_erase
 from serantau.apps.cli.door import opened
+from serantau.apps.cli.engine import EngineName, engaged
 from serantau.apps.cli.output import (
     Column,
     Json,
@@ -118,6 +119,7 @@ def events(
     ] = 0,
     csv: Csv = "",
     parquet: Parquet = None,
+    engine: EngineName = "threads",
     as_json: Json = False,
 ) -> None:
     """Ask the archive of events: rows, the most frequent, or how many over time.
@@ -149,13 +151,14 @@ def events(
         wanted = [one.strip() for one in columns.split(",") if one.strip()]
         number: int | None = None
         # What is printed while a bar is drawn would be drawn over.
-        with counted("Reading", 100) as step:
+        with engaged(node, engine) as chosen, counted("Reading", 100) as step:
             asking = Asking(
                 archive_of(node),
                 question,
                 lambda done, total: step(
                     done * 100 // max(total, 1), f"{done:,} of {total:,} rows"
                 ),
+                chosen,
             )
             _warn(asking)
             if count:

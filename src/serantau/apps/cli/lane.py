@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 
 from serantau.apps.cli import lane_batches
 from serantau.apps.cli.door import opened
+from serantau.apps.cli.engine import EngineName, engaged
 from serantau.apps.cli.output import (
     Column,
     Json,
@@ -25,6 +27,7 @@ from serantau.apps.cli.output import (
     when,
 )
 from serantau.apps.cli.progress import counted
+from serantau.lane.engine import THREADS, Engine
 
 if TYPE_CHECKING:
     from serantau.desk.abroad import Away
@@ -165,13 +168,19 @@ def _fetch(held: Lane, address: str, told: Told) -> Kept:
 
 
 @app.command()
-def work(ctx: typer.Context, as_json: Json = False) -> None:
-    """Work on what waits, until nothing does. A running node does so by itself."""
+def work(
+    ctx: typer.Context, engine: EngineName = "threads", as_json: Json = False
+) -> None:
+    """Work on what waits, until nothing does. A running node does so by itself.
+
+    With --engine ray many batches are worked on at once, on the cluster that the
+    settings name (lane.cluster): for a backfill.
+    """
     from serantau.desk.lane import Lane
 
     ctx.obj.safe = "What was done is in the archive; the rest waits as before."
-    with opened(ctx) as node:
-        outcomes = _work(Lane(node))
+    with opened(ctx) as node, engaged(node, engine) as chosen:
+        outcomes = _work(Lane(node), chosen)
     sums = {
         "batches": len(outcomes),
         "rows": sum(one.rows for one in outcomes),
@@ -197,12 +206,12 @@ def work(ctx: typer.Context, as_json: Json = False) -> None:
             say(f"Batch {one.batch.number} ({one.batch.feed}) {said}", "yellow")
 
 
-def _work(held: Lane) -> list[Any]:
+def _work(held: Lane, engine: Engine = THREADS) -> list[Any]:
     from serantau.desk.lane_work import Worker
 
     outcomes: list[Any] = []
-    worker = Worker(held)
-    with counted("Working") as step:
+    worker = Worker(held, engine)
+    with counted("Working") as step, closing(worker):
         while some := worker.once():
             outcomes += some
             rows = sum(one.rows for one in outcomes)
