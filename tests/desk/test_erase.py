@@ -29,14 +29,17 @@ from serantau.errors import BadRequest, Conflict
 from serantau.lane.erasure import Scope
 from serantau.node import Node
 from serantau.records.assets import Assets
+from serantau.records.contacts import Contacts
 from serantau.records.erasures import Erasure, Erasures
 from serantau.records.notices import Notices
 from serantau.records.parcels import Parcels
 from serantau.rules.asset import Asset
 from serantau.rules.asset import Kind as AssetKind
+from serantau.rules.contact import Contact
+from serantau.rules.contact import Kind as ContactKind
 from serantau.rules.party import Kind, Party
 
-KILLS = int(os.environ.get("SERANTAU_KILLS", "2"))
+KILLS = int(os.environ.get("SERANTAU_KILLS", "1"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
 BANK, OTHER, FAR = "203.0.113.7", "203.0.113.9", "198.51.100.7"
 DAY = "2026-03-01"
@@ -77,6 +80,8 @@ class Desk:
             ):
                 parties.put_party(tx, Party(name, Kind.OPERATOR, client_of=member))
                 Assets().add(tx, Asset(name, member, AssetKind.PREFIX, prefix))
+                place = str(self.node.home / name)
+                Contacts().put(tx, Contact(name, ContactKind.FOLDER, place))
         self.add(text(line(BANK), line(OTHER), line(FAR), line("198.51.100.9")))
         # The same finding again: left out, and its bytes hold the address all the same.
         self.add(text(line(BANK), line("192.0.2.7")), "later.jsonl")
@@ -171,7 +176,7 @@ def test_a_party_leaves_the_archive_parcels_and_notices(th: Desk) -> None:
     th.notices(begun=True)
     assert th.parcels() == [FAR, "198.51.100.9"]
     done = th.erase(Scope(parties=("far", "bank")))
-    assert (done.events, done.parcels, done.notices) == (2, 1, 2)
+    assert (done.events, done.parcels, done.notices) == (2, 1, 1)
     assert th.parcels() == ["198.51.100.9"]
     assert FAR not in th.addresses()
     with th.node.db.read() as tx:
@@ -193,7 +198,7 @@ def test_a_party_leaves_the_archive_parcels_and_notices(th: Desk) -> None:
     with th.node.db.read() as tx:
         assert Parcels().waiting(tx) == []
         rounds = {one.party: one.round for one in Notices().all(tx)}
-    assert rounds == dict.fromkeys(("bank", "hoster", "far", "farther"), 1)
+    assert rounds == {"bank": 1, "hoster": 1}
 
 
 def test_a_notice_that_nobody_got_is_made_anew_without_what_was_erased(
@@ -205,7 +210,7 @@ def test_a_notice_that_nobody_got_is_made_anew_without_what_was_erased(
     done = th.erase(Scope(domains=("example.th",)))
     assert (done.events, done.notices) == (1, 1)
     with th.node.db.read() as tx:
-        assert {one.party for one in Notices().all(tx)} == {"bank", "far", "farther"}
+        assert {one.party for one in Notices().all(tx)} == {"bank"}
     th.notices()
     with th.node.db.read() as tx:
         (again,) = Notices().all(tx, party="hoster")
@@ -282,6 +287,11 @@ def work(home: str, kill_at: int) -> None:
         return write()
 
     setattr(desk.node.db, "write", counted_write)  # noqa: B010
+    finish(desk)
+
+
+def finish(desk: Desk) -> None:
+    """Go on with the erasure, or begin it."""
     Erase(desk.node).resume() or desk.erase(Scope(("far",), (BANK,)))
 
 
@@ -291,8 +301,7 @@ def test_an_erasure_that_is_killed_goes_on_and_counts_once(tmp_path: Path) -> No
     desk.notices()
     desk.node.close()
     chance = random.Random(SEED)
-    kills = 0
-    for kill_at in [*sorted(chance.sample(range(1, 45), KILLS)), 10_000]:
+    for kill_at in sorted(chance.sample(range(1, 45), KILLS)):
         ran = subprocess.run(
             [sys.executable, __file__, str(tmp_path), str(kill_at)],
             capture_output=True,
@@ -300,16 +309,13 @@ def test_an_erasure_that_is_killed_goes_on_and_counts_once(tmp_path: Path) -> No
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             check=False,
         )
-        assert ran.returncode in (0, -signal.SIGKILL), ran.stderr
-        kills += ran.returncode != 0
-        if ran.returncode == 0:
-            break
-    assert kills, SEED
+        assert ran.returncode == -signal.SIGKILL, (SEED, ran.stderr)
     desk = Desk(tmp_path)
+    finish(desk)
     with desk.node.db.read() as tx:
         (done,) = Erasures().all(tx)
     assert (done.events, done.rejects, done.parcels) == (2, 1, 1), SEED
-    assert (done.originals, done.notices, done.scope) == (3, 2, ""), SEED
+    assert (done.originals, done.notices, done.scope) == (3, 1, ""), SEED
     assert desk.parcels() == ["198.51.100.9"]
     assert desk.addresses() == ["192.0.2.7", "192.0.2.8", "198.51.100.9", *[OTHER] * 2]
     desk.node.close()
