@@ -375,6 +375,19 @@ def test_a_commit_that_a_power_cut_left_half_is_taken_out(
     assert stored(again).height == 2 * len(ROWS)
 
 
+def test_a_log_that_is_rubbish_is_told_and_nothing_of_it_is_taken_out(
+    archive: Archive,
+) -> None:
+    put(archive, "one", ROWS)
+    put(archive, "two", ROWS)
+    log = sorted((Path(archive.events.root) / "_delta_log").glob("*.json"))
+    for path in log:
+        path.write_bytes(b"rubbish")
+    with pytest.raises(StoreError, match=r"commits are no JSON.*backup"):
+        Archive(archive.root).size()
+    assert [path.read_bytes() for path in log] == [b"rubbish"] * len(log)
+
+
 @pytest.mark.parametrize("left", [b"", b"PAR1 and not to its end"])
 def test_a_checkpoint_that_a_power_cut_left_half_is_taken_out(
     archive: Archive, left: bytes

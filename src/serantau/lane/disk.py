@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Final
 
 import msgspec
 
+from serantau.errors import StoreError
+
 _PARQUET: Final = b"PAR1"
+# Several writers may each have a commit under way when the power goes.
+_TORN: Final = 8
 
 
 def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> int:
@@ -48,10 +53,21 @@ def mend(log: Path) -> None:
     """Take out of a table's log what a power cut left half written at its end.
 
     What is broken there was never acknowledged: that waits for the disk.
+
+    Raises:
+        StoreError: more is broken than a power cut leaves; nothing is taken out.
     """
     if not log.is_dir():
         return
     names = sorted((path.name for path in log.iterdir()), reverse=True)
+    commits = [name for name in names if name.endswith(".json")]
+    torn = list(takewhile(lambda name: not _is_commit(log / name), commits))
+    if len(torn) > _TORN or (len(torn) > 1 and len(torn) == len(commits)):
+        raise StoreError(
+            f"The log of the table at {log.parent} cannot be read: "
+            f"{len(torn)} of its {len(commits)} commits, the newest, are no JSON.",
+            mend="Restore this folder from a backup; its Parquet files may be whole.",
+        )
     last = log / "_last_checkpoint"
     for name in names:
         if name.endswith(".checkpoint.parquet"):
@@ -61,11 +77,13 @@ def mend(log: Path) -> None:
             last.unlink(missing_ok=True)
     if last.exists() and not _is_json(last.read_bytes()):
         last.unlink()
-    for name in (one for one in names if one.endswith(".json")):
-        lines = (log / name).read_bytes().splitlines()
-        if lines and all(map(_is_json, lines)):
-            break
+    for name in torn:
         (log / name).unlink()
+
+
+def _is_commit(path: Path) -> bool:
+    lines = path.read_bytes().splitlines()
+    return bool(lines) and all(map(_is_json, lines))
 
 
 def _is_parquet(path: Path) -> bool:
