@@ -133,16 +133,16 @@ def test_a_report_at_one_node_ends_in_the_archive_of_the_member_it_is_about(
         assert row["party"] is None
 
 
-@pytest.mark.parametrize("level", [*Tlp, None])
-@pytest.mark.parametrize("name", ["id", "vn", "jp"])
 def test_another_members_row_never_leaves_to_anyone_but_its_owner(
-    region: Region, name: str, level: Tlp | None
+    region: Region,
 ) -> None:
     abroad = Abroad(region["th"].node)
-    abroad.queue(BATCH, [rows("id", level)])
-    found = everything(abroad, caller(region, name))
-    may = name == "id" and level is not None and level < Tlp.RED
-    assert len(found) == may
+    for number, level in enumerate([*Tlp, None]):
+        abroad.queue(f"{number:064}", [rows("id", level)])
+    for name in ("vn", "jp"):
+        assert everything(abroad, caller(region, name)) == []
+    found = pl.concat(everything(abroad, caller(region, "id")))["tlp"]
+    assert found.to_list() == [level for level in Tlp if level < Tlp.RED]
 
 
 def test_a_red_row_never_leaves_by_events_and_is_seen_to_wait(region: Region) -> None:
@@ -241,9 +241,10 @@ def test_a_member_hears_of_rows_as_soon_as_they_wait(region: Region) -> None:
 
 def ask(region: Region, query: str, name: str = "id") -> httpx2.Response:
     node = region["th"].node
+    user = f"asks-{name}{query}".translate(dict.fromkeys(map(ord, "?=-")))[:60]
     with node.db.write() as tx:
-        node.registry.add_user(tx, f"asks-{name}", name, "reader")
-        token = node.registry.add_token(tx, f"asks-{name}", "test")
+        node.registry.add_user(tx, user, name, "reader")
+        token = node.registry.add_token(tx, user, "test")
     request = httpx2.Request(
         "GET",
         f"{region['th'].url.removesuffix('taxii2/')}federation/events{query}",
@@ -265,11 +266,11 @@ def test_the_door_gives_a_parcel_with_its_number_and_then_nothing(
     assert pl.read_ipc_stream(io.BytesIO(answer.content)).height == 2
 
 
-@pytest.mark.parametrize("query", ["?after=x", "?after=-2", "?after=" + "9" * 30])
-def test_what_is_no_parcels_number_is_told(region: Region, query: str) -> None:
-    answer = ask(region, query)
-    assert answer.status_code == 400
-    assert "parcel" in answer.text
+def test_what_is_no_parcels_number_is_told(region: Region) -> None:
+    for query in ("?after=x", "?after=-2", "?after=" + "9" * 30):
+        answer = ask(region, query)
+        assert answer.status_code == 400
+        assert "parcel" in answer.text
 
 
 def test_own_people_are_sent_to_the_archive(region: Region) -> None:

@@ -46,22 +46,21 @@ def pages(world: World, party: str, name: str = "released", **asked: object) -> 
         handed += page.bodies
         if not page.more:
             return handed
-        after = page.last
+        after = page.after
 
 
 def lines(world: World, party: str, name: str = "released", **asked: object) -> bytes:
-    handed, after = b"", -1
-    while True:
-        found, more = world.share.lines(
+    handed: bytes = b""
+    after: int | None = -1
+    while after is not None:
+        found, after = world.share.lines(
             world.callers[party],
             world.collections[name],
             Asked(after=after, limit=7, **asked),  # type: ignore[arg-type]
             way="test",
         )
         handed += repr(found).encode()
-        if not more:
-            return handed
-        after = found[-1].added
+    return handed
 
 
 def one_by_one(read: Callable[..., bytes]) -> Way:
