@@ -139,8 +139,13 @@ def files(home: Path, folder: Path) -> Told_:
         with _measured() as working:
             while outcomes := worker.once():
                 assert not any(one.fault for one in outcomes), outcomes
-                rows += sum(one.rows for one in outcomes)
-        return {"taking": taking["wall"], "working": working["wall"], "rows": rows}
+                rows += sum(one.read for one in outcomes)
+        return {
+            "taking": taking["wall"],
+            "working": working["wall"],
+            "cpu": taking["cpu"] + working["cpu"],
+            "rows": rows,
+        }
 
 
 def match(count: int) -> Told_:
