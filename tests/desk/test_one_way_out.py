@@ -20,6 +20,10 @@ VIEWS = {"page", "lines", "any_after", "view"}
 # is the page that desk/share gave.
 BODIES = {
     "desk/lane.py": "the bytes of an event batch, which hold no objects",
+    "desk/lane_kernel.py": "rows of events, held where they were judged",
+    "lane/chain.py": "rows of events, held where they were judged",
+    "lane/delta.py": "the bytes of a file of events",
+    "lane/formats/reading.py": "rows of events, held where they were cut",
     "desk/intake.py": "a status, told to the party that caused it",
     "desk/screening.py": "what just came in, on its way to quarantine",
     "desk/arriving.py": "what is held, compared with what comes in",
@@ -42,6 +46,7 @@ PAGES = {
     "apps/taxii.py": "a page of desk/share",
     "desk/handout.py": "a page of desk/share",
     "desk/drafts.py": "a page of desk/share",
+    "lane/question.py": "rows of events, asked by this node's own people",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
 }
 QUERIES = {
