@@ -200,6 +200,20 @@ def test_a_fault_that_may_pass_is_tried_again_later_each_time(store: Store) -> N
     assert get(store, 1).state is State.FAILED
 
 
+def test_what_waits_to_be_tried_again_can_be_tried_now(store: Store) -> None:
+    add(store, 1)
+    assert claim(store)
+    with store.db.write() as tx:
+        assert BATCHES.give_back(tx, get(store, 1), "disk full")
+    assert claim(store) == []
+    with store.db.write() as tx:
+        BATCHES.retry(tx, get(store, 1))
+    assert claim(store)
+    again = get(store, 1)
+    # Nothing of it is in the archive that would have to be replaced.
+    assert (again.round, again.attempts) == (0, 1)
+
+
 def test_what_a_stopping_worker_gives_back_was_no_attempt(store: Store) -> None:
     add(store, 1)
     for _ in range(2 * ATTEMPTS):
@@ -279,7 +293,7 @@ def test_a_person_can_do_what_the_table_says_and_nothing_else(
     to = STEPS[state].get(step)
     with store.db.write() as tx:
         if to is None:
-            with pytest.raises(Conflict, match=f"is {state}: not possible: {step}"):
+            with pytest.raises(Conflict, match=f"is {state}: {step} is not for it"):
                 PERSONS[step](tx, batch)
         else:
             PERSONS[step](tx, batch)

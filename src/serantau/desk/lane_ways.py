@@ -340,7 +340,9 @@ def fetch_once(
         answer = download.get(begin)
         draft = drafts.last
         if is_html(draft.head(_HEAD)) or answer.media == "text/html":
-            raise BadInput("There is a web page, not data.")
+            raise BadInput(f"At {address} is a web page, not data.")
+        if not draft.size:
+            raise BadInput(f"At {address} is nothing: 0 bytes.")
         return lane.keep(
             draft, replace(told, name=told.name or answer.name, source="url")
         )

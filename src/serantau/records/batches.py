@@ -51,6 +51,7 @@ STEPS: Final[dict[State, dict[Step, State]]] = {
     State.STORED: {
         Step.CLAIM: State.RUNNING,
         Step.HOLD: State.HELD,
+        Step.RETRY: State.STORED,  # Now, and not when it is due.
         Step.DROP: State.DROPPED,
     },
     State.HELD: {Step.RELEASE: State.STORED, Step.DROP: State.DROPPED},
@@ -430,13 +431,14 @@ class Batches:
         """Let a batch be worked on anew, with another format when one is given.
 
         Raises:
-            Conflict: it is being worked on, waits for that, or is held.
+            Conflict: it is being worked on, or is held.
         """
         self._move(
             tx,
             batch,
             Step.RETRY,
-            "attempts = 0, due = 0, round = round + 1, format = :format, fault = ''",
+            "attempts = 0, due = 0, round = round + :up, format = :format, fault = ''",
+            up=int(batch.state is not State.STORED),
             format=batch.format if format_name is None else format_name,
         )
 
@@ -559,9 +561,7 @@ _DIGITS: Final = 19
 def _next(batch: Batch, step: Step) -> State:
     to = STEPS[batch.state].get(step)
     if to is None:
-        raise Conflict(
-            f"Batch {batch.number} is {batch.state.value}: not possible: {step.value}."
-        )
+        raise Conflict(f"Batch {batch.number} is {batch.state}: {step} is not for it.")
     return to
 
 

@@ -7,13 +7,15 @@ import gzip
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from commands import Run
+from commands import Run, opened
 from serantau.apps.cli.main import COMMANDS
+from serantau.desk.lane_ask import archive_of
 from serantau.lane.frame import EVENTS
 
 FORM = """
@@ -211,6 +213,48 @@ def test_ranges_are_loaded_and_events_say_why(
     assert filled("lane", "update").out.startswith("The settings name nothing")
     country.write_text("<html>", encoding="utf-8")
     assert filled("lane", "update", "--country", country).code == 2
+
+
+def test_a_row_says_the_same_after_everything_else_has_changed(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    def ranges(day: str, *pairs: tuple[str, str]) -> None:
+        for kind, value in pairs:
+            path = tmp_path / f"{kind}.csv"
+            path.write_text(f"8.8.4.0,8.8.4.255,{value}\n", encoding="utf-8")
+            words = ("lane", "update", f"--{kind}", path, "--name", "t", "--day", day)
+            assert run(*words).code == 0
+
+    def rows(address: str, *days: str) -> None:
+        text = "".join(["time,source_address\n", *(f"{d},{address}\n" for d in days)])
+        how = ("--feed", "f", "--format", "serantau-csv", "--now")
+        assert run("lane", "add", "-", *how, given=text).code == 0
+
+    ranges("2026-02-01", ("country", "TH"), ("asn", "64500,Old"))
+    assert (
+        run("party", "add", "siam", "--kind", "operator", "--client-of", "th").code == 0
+    )
+    run("asset", "add", "siam", "AS64500")
+    rows("8.8.4.4", "2026-02-10T00:00:00Z")
+    before = run("events", "why", "1:1").out
+    assert "siam (th) answers: AS64500 routes its address." in before
+    ranges("2026-02-20", ("country", "SG"), ("asn", "64501,New"))
+    run("asset", "remove", "siam", "AS64500")
+    rows("8.8.4.5", "2026-02-10T01:00:00Z", "2026-02-21T01:00:00Z")
+    with opened(home) as node:
+        archive = archive_of(node)
+        assert archive.fold(node.clock.now() + 40 * 86_400_000_000)
+    shutil.rmtree(home / "ranges")
+    assert run("events", "why", "1:1").out == before
+    # Later rows are judged by the register of then, and by the ranges of their day.
+    late, new = (run("events", "why", f"2:{n}", "--json").json["event"] for n in (1, 2))
+    assert (late["source_asn"], late["member"], late.get("party")) == (
+        64500,
+        "th",
+        None,
+    )
+    assert (new["source_asn"], new["member"]) == (64501, "sg")
+    assert new["time"] == "2026-02-21T01:00:00.000000Z"
 
 
 def test_events_are_shown_counted_and_drawn(filled: Run) -> None:

@@ -382,7 +382,7 @@ def why(
             {
                 "why": said,
                 "event": {
-                    name: str(value) if name.endswith("time") else value
+                    name: _told(value)
                     for name, value in found.items()
                     if value is not None
                 },
@@ -395,6 +395,16 @@ def why(
     for name, value in found.items():
         if value is not None:
             console().print(f"  {name:22} {clean(str(value))}", style="dim")
+
+
+def _told(value: Any) -> Any:
+    from datetime import datetime
+
+    from serantau.desk.lane_ask import as_object
+
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return as_object(value)
 
 
 @app.command()

@@ -177,10 +177,13 @@ def work(
     settings name (lane.cluster): for a backfill.
     """
     from serantau.desk.lane import Lane
+    from serantau.records.batches import State
 
     ctx.obj.safe = "What was done is in the archive; the rest waits as before."
     with opened(ctx) as node, engaged(node, engine) as chosen:
         outcomes = _work(Lane(node), chosen)
+        with node.db.read() as tx:
+            waiting = Lane(node).batches.counts(tx)[State.STORED]
     sums = {
         "batches": len(outcomes),
         "rows": sum(one.rows for one in outcomes),
@@ -193,7 +196,12 @@ def work(
         document(sums)
         return
     if not outcomes:
-        say("Nothing waits.")
+        say(
+            f"Nothing is due. {waiting:,} waiting to be tried again: `lane list` tells "
+            "why, `lane retry` does it now."
+            if waiting
+            else "Nothing waits."
+        )
         return
     say(
         f"{sums['batches']:,} batch{'es' if sums['batches'] > 1 else ''}: "
@@ -277,6 +285,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show feeds, lag, rejects and rates, and what a person should see to."""
     from serantau.desk.abroad import Abroad
     from serantau.desk.lane import Lane
+    from serantau.records.batches import State
 
     with opened(ctx) as node:
         standing = Lane(node).standing()
@@ -324,6 +333,8 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
             note(mend)
     for alarm in standing.alarms:
         say(f"ALARM {alarm}", "bold red")
+    if standing.states.get(State.HELD):
+        note("`lane list --state held` shows those; `release` or `drop` decides.")
 
 
 def _away_row(one: Away, as_json: bool) -> dict[str, Any]:

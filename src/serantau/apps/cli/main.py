@@ -103,7 +103,9 @@ class Entrance(TyperGroup):
             from serantau.apps.cli.output import complain
 
             where = f"{fault.filename}: " if fault.filename else ""
-            complain(f"{where}{fault.strerror or fault}.")
+            full = fault.errno in {errno.ENOSPC, errno.EDQUOT}
+            mend = f"Make room, and run it again. {ctx.obj.safe}" if full else ""
+            complain(f"{where}{fault.strerror or fault}.", mend)
             raise typer.Exit(1) from fault
 
 
