@@ -26,6 +26,7 @@ from serantau.rules.leaf import (
     release_leaf,
     salts_of,
     shown,
+    text_digest,
 )
 from serantau.rules.receipt import (
     inclusion_ranges,
@@ -175,6 +176,14 @@ def test_the_digest_of_an_object_is_made_over_canonical_json() -> None:
     }
     digest = hashlib.sha256(canonical(told)).digest()
     assert object_digest("x-ธนาคาร--1", "", b"{}") == digest
+
+
+def test_an_object_signed_anew_is_the_same_version() -> None:
+    bare = b'{"id":"x--1","signature":"%b"}'
+    one, other = (b"eyJhbGciOiJ9.." + each * 86 for each in (b"A", b"B"))
+    assert text_digest(bare % one) == text_digest(bare % other)
+    assert text_digest(bare % one) == hashlib.sha256(bare % b"").hexdigest()
+    assert text_digest(bare % b"eyJ") != text_digest(bare % b"")
 
 
 def test_what_is_shown_has_no_unknown_fields() -> None:

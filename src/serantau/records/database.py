@@ -39,6 +39,8 @@ _LOCK_NOT_AVAILABLE = "55P03"
 # second statement touches no row and takes the lock on the store's file only.
 _WRITE = ("BEGIN", "UPDATE stamp SET last = last WHERE 0")
 _RESHAPE = ("BEGIN IMMEDIATE",)
+# The same for the ledger's file alone: who writes to the store does not wait.
+_LEDGER = ("BEGIN", "UPDATE ledger.log SET size = size WHERE 0")
 
 
 class Tx:
@@ -380,6 +382,27 @@ class Database:
         with self._exclusive(_WRITE) as connection:
             if not self.lite:
                 connection.exec_driver_sql("SELECT last FROM stamp FOR UPDATE")
+            tx = Tx(connection, self.clock)
+            yield tx
+            tx.end()
+        tx.settle()
+
+    @contextmanager
+    def ledger(self) -> Iterator[Tx]:
+        """Open a transaction for the release log's tree; who adds to it takes turns.
+
+        Pages wait for it, since they write to the ledger too: it is to be short.
+
+        Raises:
+            Busy: another one held the ledger for more than a minute.
+            StoreError: the database did not answer.
+        """
+        with ExitStack() as turn:
+            if self.lite:
+                turn.enter_context(self._writing_ledger)
+            connection = turn.enter_context(self._exclusive(_LEDGER))
+            if not self.lite:
+                connection.exec_driver_sql("SELECT size FROM ledger.log FOR UPDATE")
             tx = Tx(connection, self.clock)
             yield tx
             tx.end()

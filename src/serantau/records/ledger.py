@@ -147,6 +147,8 @@ class Ledger:
         request: str,
         stamps: Sequence[int],
         epoch: int,
+        at: int | None = None,
+        receipt: str = "",
     ) -> None:
         """Write one row, as the last thing in the transaction.
 
@@ -159,6 +161,8 @@ class Ledger:
             request: the question as it was put.
             stamps: of the object versions that go, at least one, in any order.
             epoch: of the verdicts that released them.
+            at: when, where a receipt says so already; otherwise at the end.
+            receipt: the digest of the receipt that goes with the page, empty for none.
         """
         ordered = sorted(set(stamps))
         low, high = ordered[0], ordered[-1]
@@ -177,7 +181,10 @@ class Ledger:
 
         def write() -> None:
             granted = self._grant(tx, party, epoch)
-            tx.run(_RELEASE, at=tx.clock.now(), granted=granted, **values)
+            if receipt:
+                tx.run(_PROMISED, at=at, granted=granted, receipt=receipt, **values)
+            else:
+                tx.run(_RELEASE, at=tx.clock.now(), granted=granted, **values)
 
         tx.at_end(write)
 
@@ -351,6 +358,9 @@ _RELEASE = (
     "INSERT INTO ledger.release (at, party, actor, way, collection, grant_view, "
     "request, count, span, low, high, stamps) VALUES (:at, :party, :actor, :way, "
     ":collection, :granted, :request, :count, :span, :low, :high, :stamps)"
+)
+_PROMISED = _RELEASE.replace("stamps)", "stamps, receipt)", 1).replace(
+    ":stamps)", ":stamps, :receipt)"
 )
 _GRANT = (
     "INSERT INTO ledger.grant_view (n, party, digest, at, content) "

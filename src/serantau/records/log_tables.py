@@ -99,13 +99,15 @@ log_gap = Table(
     schema=LEDGER,
 )
 
-# Which row is which leaf. `objects`: the root of its page's tree, NULL for no objects.
+# Which row is which leaf. `recipient`: the party's name when it was sealed. `objects`:
+# the root of its page's tree, NULL for no objects.
 leaf = Table(
     "leaf",
     metadata,
     Column("n", Number, primary_key=True, autoincrement=False),
     Column("kind", SmallInteger, nullable=False),
     Column("row", BigInteger, nullable=False),
+    Column("recipient", Text, nullable=False),
     Column("objects", LargeBinary),
     UniqueConstraint("kind", "row"),
     schema=LEDGER,

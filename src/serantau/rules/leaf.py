@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -36,6 +37,8 @@ SECRET_BYTES: Final = 32
 _SALT_BYTES: Final = 16
 _NARROWEST: Final = 16
 _MOST_PATH: Final = 64
+# A detached JWS, as `rules.jws` writes it into an object.
+_signature: Final = re.compile(rb'"eyJ[A-Za-z0-9_-]{1,400}\.\.[A-Za-z0-9_-]{86}"').sub
 _hex_hash: Final = re.compile(r"[0-9a-f]{64}").fullmatch
 _hex_salt: Final = re.compile(r"[0-9a-f]{32}").fullmatch
 
@@ -103,10 +106,9 @@ def release_leaf(
     ).encode()
 
 
+@lru_cache(maxsize=256)
 def _text(text: str) -> str:
-    # Of what is plain, which all but nothing is not, this is what orjson would write.
-    plain = text.isascii() and text.isprintable() and not {'"', "\\"} & set(text)
-    return f'"{text}"' if plain else orjson.dumps(text).decode()
+    return orjson.dumps(text).decode()
 
 
 def object_digest(object_id: str, modified: str, body: bytes) -> bytes:
@@ -117,7 +119,18 @@ def object_digest(object_id: str, modified: str, body: bytes) -> bytes:
         modified: the text of its version, empty where it has none.
         body: its JSON text as it is served.
     """
-    return _object_digest(object_id, modified, hashlib.sha256(body).hexdigest())
+    return _object_digest(object_id, modified, text_digest(body))
+
+
+def text_digest(body: bytes) -> str:
+    """Give the SHA-256 of an object's JSON text, its signatures left empty.
+
+    An object may be signed anew when a key is not believed any more, and is the same
+    version: what was proven of it must go on to hold.
+    """
+    if b'"eyJ' in body:
+        body = _signature(b'""', body)
+    return hashlib.sha256(body).hexdigest()
 
 
 def _object_digest(object_id: str, modified: str, sha256: str) -> bytes:
@@ -169,9 +182,9 @@ def page_root(salt: bytes, digests: Sequence[bytes]) -> bytes:
 class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One object of a leaf, opened.
 
-    id, modified, sha256: which version, and the digest of its JSON text. salt: what
-    blinded it. index, path: its place in the page's tree. rule: under which rule it
-    went, as the node says; empty when it does not.
+    id, modified, sha256: which version, and the digest of its JSON text (see
+    `text_digest`). salt: what blinded it. index, path: its place in the page's tree.
+    rule: under which rule it went, as the node says; empty when it does not.
     """
 
     id: str
@@ -285,7 +298,7 @@ def shown(
         salt: the page's.
         object_id: the object's id.
         modified: the text of its version.
-        sha256: of its JSON text, in hexadecimal.
+        sha256: of its JSON text, as `text_digest` gives it.
         rule: under which it went.
 
     Raises:

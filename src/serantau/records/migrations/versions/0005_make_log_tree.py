@@ -76,6 +76,7 @@ def _make_tree() -> None:
         _key("n", _NUMBER),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
         _big("row"),
+        _text("recipient"),
         sa.Column("objects", sa.LargeBinary()),
         sa.UniqueConstraint("kind", "row", name=op.f("uq_leaf_kind_row")),
     )

@@ -1,0 +1,285 @@
+"""Rows of the release log, as leaves of its tree.
+
+A leaf is made of a row once, and its order never changes: rows come in the order of
+their numbers, and one that its transaction committed late (PostgreSQL) comes later. The
+plan is made while others read and write; only adding it takes the ledger's turn, and it
+is thrown away when somebody else was quicker. A kill at any instruction leaves rows
+without a leaf, which the next one seals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from serantau.records import log_tables, tree
+from serantau.records.database import Database, Tx
+from serantau.records.ledger import unpack
+from serantau.records.tree import Log
+from serantau.rules.leaf import (
+    NO_OBJECTS,
+    RELEASE,
+    blinded,
+    object_digest,
+    page_root,
+    release_leaf,
+    salts_of,
+)
+from serantau.rules.receipt import HASH_BYTES, leaf_hash
+
+KIND: Final = 1
+"""The number of the kind of leaf that a release is."""
+
+_ROWS: Final = 512
+_OBJECTS: Final = 20_000
+_GAP_KEPT: Final = 7 * 86_400_000_000
+_GONE: Final = bytes(HASH_BYTES)
+"""What stands for an object that was deleted before its release was sealed."""
+
+_FIELDS: Final = (
+    "r.n, r.at, r.actor, r.way, r.collection, r.grant_view, r.request, r.count, "
+    "r.stamps, r.receipt, g.digest AS verdicts"
+)
+_FROM: Final = "LEFT JOIN ledger.grant_view g ON g.n = r.grant_view"
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be sealed next. size: of the tree that it goes on."""
+
+    size: int
+    rows: list[Any]
+    recipients: list[str]
+    objects: list[bytes | None]
+    hashes: list[bytes]
+    gaps: list[tuple[int, int]]
+    last: int
+    digests: dict[int, bytes] = field(default_factory=dict)
+
+
+class Leaves:
+    """Makes leaves of rows, for the node of one member."""
+
+    def __init__(self, member: str) -> None:
+        """Write leaves in the name of this member's node."""
+        self._member = member
+
+    def seal(self, db: Database) -> int:
+        """Seal some of what waits; gives how many rows, 0 when none waits."""
+        with db.read() as tx:
+            log = tree.held(tx)
+            plan = None if log is None else self._plan(tx, log)
+        if log is None:
+            with db.ledger() as tx:
+                tree.begin(tx)
+            return self.seal(db)
+        if plan is None:
+            return 0
+        with db.ledger() as tx:
+            # Whoever sealed meanwhile has changed the size: what is planned is old.
+            if tx.value("SELECT size FROM ledger.log") == plan.size:
+                self._add(tx, plan)
+        return len(plan.rows)
+
+    def waiting(self, tx: Tx) -> int:
+        """Count the rows that are no leaves yet, as far as that is quick to know."""
+        mark = _mark(tx)
+        last = tx.value("SELECT max(n) FROM ledger.release")
+        return max(int(last or 0) - mark, 0)
+
+    def _plan(self, tx: Tx, log: Log) -> Plan | None:
+        mark = _mark(tx)
+        rows = self._late(tx)
+        found: list[Any] = rows + tx.rows(
+            f"SELECT {_FIELDS}, p.name AS recipient FROM ledger.release r {_FROM} "
+            "LEFT JOIN party p ON p.n = r.party WHERE r.n > :mark "
+            "ORDER BY r.n LIMIT :limit",
+            mark=mark,
+            limit=_ROWS,
+        )
+        if not found:
+            return None
+        chosen, objects = found[:1], int(found[0].count)
+        for row in found[1:]:
+            objects += int(row.count)
+            if objects > _OBJECTS:
+                break
+            chosen.append(row)
+        gaps, last = [], mark
+        for row in chosen[min(len(rows), len(chosen)) :]:
+            if row.n > last + 1:
+                gaps.append((last + 1, int(row.n) - 1))
+            last = int(row.n)
+        stamps = [list(_stamps(row)) for row in chosen]
+        known, fresh = self._digests(tx, {one for several in stamps for one in several})
+        plan = Plan(log.size, chosen, [], [], [], gaps, last, fresh)
+        for place, (row, several) in enumerate(zip(chosen, stamps, strict=True)):
+            salts = salts_of(log.secret, RELEASE, row.n)
+            digests = [known.get(one, _GONE) for one in several]
+            root = page_root(salts.objects, digests) if digests else None
+            recipient = row.recipient or ""
+            plan.recipients.append(recipient)
+            plan.objects.append(root)
+            text = self.text(log, log.size + place, row, recipient, root)
+            plan.hashes.append(leaf_hash(text))
+        return plan
+
+    @staticmethod
+    def _late(tx: Tx) -> list[Any]:
+        """Give rows whose numbers were passed by when they were not to be seen yet."""
+        return tx.rows(
+            f"SELECT {_FIELDS}, p.name AS recipient FROM ledger.log_gap x "
+            f"JOIN ledger.release r ON r.n BETWEEN x.first AND x.last {_FROM} "
+            "LEFT JOIN party p ON p.n = r.party WHERE x.kind = :kind AND NOT EXISTS "
+            "(SELECT 1 FROM ledger.leaf l WHERE l.kind = :kind AND l.row = r.n) "
+            "ORDER BY r.n LIMIT :limit",
+            kind=KIND,
+            limit=_ROWS,
+        )
+
+    def _digests(
+        self, tx: Tx, stamps: Iterable[int]
+    ) -> tuple[dict[int, bytes], dict[int, bytes]]:
+        """Give what stands for object versions, and which of it is to be kept."""
+        wanted = sorted(stamps)
+        known = digests_of(tx, wanted)
+        missing = [stamp for stamp in wanted if stamp not in known]
+        fresh = {
+            int(row.added): object_digest(row.id, row.version, bytes(row.body))
+            for row in tx.rows(
+                "SELECT added, id, version, body FROM object WHERE "
+                + tx.among("added", "stamps"),
+                stamps=tx.array(missing),
+            )
+        }
+        return known | fresh, fresh
+
+    def _add(self, tx: Tx, plan: Plan) -> None:
+        tree.append(tx, plan.hashes)
+        tx.insert_many(
+            log_tables.leaf,
+            ("n", "kind", "row", "recipient", "objects"),
+            [
+                (plan.size + place, KIND, int(row.n), recipient, objects)
+                for place, (row, recipient, objects) in enumerate(
+                    zip(plan.rows, plan.recipients, plan.objects, strict=True)
+                )
+            ],
+        )
+        tx.insert_many(
+            log_tables.object_digest, ("n", "digest"), list(plan.digests.items())
+        )
+        now = tx.clock.now()
+        for first, last in plan.gaps:
+            tx.run(
+                "INSERT INTO ledger.log_gap (kind, first, last, since) "
+                "VALUES (:kind, :first, :last, :now)",
+                kind=KIND,
+                first=first,
+                last=last,
+                now=now,
+            )
+        tx.run(
+            "DELETE FROM ledger.log_gap WHERE since < :long_ago",
+            long_ago=now - _GAP_KEPT,
+        )
+        tx.run(
+            "INSERT INTO ledger.sealed (kind, row) VALUES (:kind, :row) "
+            "ON CONFLICT (kind) DO UPDATE SET row = excluded.row",
+            kind=KIND,
+            row=plan.last,
+        )
+
+    def text(
+        self, log: Log, seq: int, row: Any, recipient: str, objects: bytes | None
+    ) -> bytes:
+        """Write the leaf of a row.
+
+        Args:
+            log: the log.
+            seq: the leaf's place.
+            row: of the release log, with the digest of its verdicts.
+            recipient: the party's name.
+            objects: the root of the page's tree, None for event rows.
+        """
+        salts = salts_of(log.secret, RELEASE, row.n)
+        return release_leaf(
+            node=self._member,
+            seq=seq,
+            at=row.at,
+            way=row.way,
+            purpose="",
+            recipient=blinded(salts.recipient, recipient.encode()),
+            verdict=blinded(salts.verdict, (row.verdicts or "").encode()),
+            rest=blinded(salts.rest, _rest(row)),
+            objects=objects.hex() if objects is not None else NO_OBJECTS,
+            receipt=row.receipt or "",
+        )
+
+    def each(self, tx: Tx, start: int, end: int) -> Iterator[tuple[int, Any]]:
+        """Give leaves of a range with their rows, by place; a row that is gone is None.
+
+        The rows also have `recipient` and `objects`, as they were sealed.
+        """
+        for row in tx.rows(
+            f"SELECT l.n AS seq, l.recipient, l.objects, {_FIELDS} FROM ledger.leaf l "
+            f"LEFT JOIN ledger.release r ON r.n = l.row {_FROM} "
+            "WHERE l.n >= :start AND l.n < :end ORDER BY l.n",
+            start=start,
+            end=end,
+        ):
+            yield int(row.seq), row if row.n is not None else None
+
+    @staticmethod
+    def unsealed(tx: Tx) -> int | None:
+        """Give the first row that is no leaf though later ones are; None for none."""
+        found = tx.value(
+            "SELECT min(r.n) FROM ledger.release r LEFT JOIN ledger.leaf l "
+            "ON l.kind = :kind AND l.row = r.n WHERE l.n IS NULL AND r.n <= :mark",
+            kind=KIND,
+            mark=_mark(tx),
+        )
+        return None if found is None else int(found)
+
+
+def _mark(tx: Tx) -> int:
+    found = tx.value("SELECT row FROM ledger.sealed WHERE kind = :kind", kind=KIND)
+    return int(found or 0)
+
+
+def _stamps(row: Any) -> Iterator[int]:
+    for first, last in unpack(bytes(row.stamps)):
+        yield from range(first, last + 1)
+
+
+def stamps_of(row: Any) -> list[int]:
+    """Give the stamps of the object versions that a row released."""
+    return list(_stamps(row))
+
+
+def digests_of(tx: Tx, stamps: Sequence[int]) -> dict[int, bytes]:
+    """Give what stands in the tree for object versions, as far as they were sealed."""
+    return {
+        int(row.n): bytes(row.digest)
+        for row in tx.rows(
+            "SELECT n, digest FROM ledger.object_digest WHERE "
+            + tx.among("n", "stamps"),
+            stamps=tx.array(stamps),
+        )
+    }
+
+
+def page_digests(known: Mapping[int, bytes], stamps: Sequence[int]) -> list[bytes]:
+    """Give the digests of a page's objects."""
+    return [known.get(stamp, _GONE) for stamp in stamps]
+
+
+def _rest(row: Any) -> bytes:
+    """Write what else a row says; its stamps as they are packed."""
+    told = orjson.dumps(
+        [row.actor, row.collection, row.count, row.grant_view, row.request]
+    )
+    return b"%b\0%b" % (told, bytes(row.stamps))
