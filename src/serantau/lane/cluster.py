@@ -84,7 +84,8 @@ class Cluster:
                 runtime_env={"env_vars": {"POLARS_MAX_THREADS": "1"}},
                 **({} if address else alone),
             )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as fault:
+        except Exception as fault:
+            # Ray raises that very class too, when its own processes are slow to start.
             where = f"at {address}" if address else "on this machine"
             raise StoreError(
                 f"No Ray cluster could be joined {where}: {_first_line(fault)}",
