@@ -355,10 +355,20 @@ def test_thousands_of_addresses_are_looked_for_at_once(archive: Archive) -> None
 def test_a_folder_that_cannot_be_used_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     archive = Archive(tmp_path / "file")
-    with pytest.raises(StoreError, match="cannot be used"):
+    with pytest.raises(StoreError, match="cannot be used") as caught:
         archive.size()
+    assert set("\n\x1b") & set(str(caught.value)) == set()
     with pytest.raises(StoreError, match="cannot be used"):
         archive.write(events(ROWS))
+
+
+def test_a_broken_log_is_told_in_one_line(archive: Archive) -> None:
+    archive.commit(Written((batch_of("one"),), archive.write(events(ROWS))))
+    first = min((Path(archive.root) / "events" / "_delta_log").glob("*.json"))
+    first.write_text("garbage{")
+    with pytest.raises(StoreError, match="cannot be used") as caught:
+        Archive(archive.root).size()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("left", [b"", b'{"commitInfo":{}}\n{"add":{"pa'])

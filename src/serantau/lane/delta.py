@@ -8,6 +8,7 @@ day one starts anew. Whatever a commit says is on disk when it returns.
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -104,9 +105,19 @@ def told(place: str) -> Iterator[None]:
         yield
     except (DeltaError, pl.exceptions.PolarsError, OSError) as fault:
         raise StoreError(
-            f"The archive {place} cannot be used: {fault}",
+            f"The archive {place} cannot be used: {_plain(str(fault))}",
             mend="See docs/archive.md for what it needs.",
         ) from fault
+
+
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+_STACK: Final = re.compile(r"\n\s*0: ")
+
+
+def _plain(said: str) -> str:
+    """Give what a library says in one line, without its colours and its own stack."""
+    text = _STACK.split(_COLOURS.sub("", said))[0].replace("\u21b3", " ")
+    return " ".join(text.split())
 
 
 class Table:
