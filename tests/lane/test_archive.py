@@ -393,7 +393,7 @@ def test_a_log_that_is_rubbish_is_told_and_nothing_of_it_is_taken_out(
     log = sorted((Path(archive.events.root) / "_delta_log").glob("*.json"))
     for path in log:
         path.write_bytes(b"rubbish")
-    with pytest.raises(StoreError, match=r"commits are no JSON.*backup"):
+    with pytest.raises(StoreError, match=r"commits, the newest, are no JSON.*backup"):
         Archive(archive.root).size()
     assert [path.read_bytes() for path in log] == [b"rubbish"] * len(log)
 
