@@ -16,8 +16,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -101,19 +101,78 @@ def uncovered_environment() -> dict[str, str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a fresh, empty database: once SQLite, once PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'serantau.db'}"
     return str(request.getfixturevalue("postgres_database"))
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(
+    request: pytest.FixtureRequest, tmp_path: Path, tables_made_once: Path
+) -> Iterator[str]:
+    """The URL of a fresh database that has its tables, and nothing in them."""
+    if request.param == "sqlite":
+        shutil.copytree(tables_made_once, tmp_path, dirs_exist_ok=True)
+        yield f"sqlite:///{tmp_path / 'serantau.db'}"
+        return
+    copies = request.getfixturevalue("postgres_copies")
+    with copies(request.getfixturevalue("postgres_tables_made_once")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a SQLite database with its tables: making them takes longer."""
+    folder = tmp_path_factory.mktemp("tables")
+    _make_tables(f"sqlite:///{folder / 'serantau.db'}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_tables_made_once(postgres_url: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database with its tables, to be copied."""
+    with _database(postgres_url, "template0") as url:
+        _make_tables(url)
+        yield url
+
+
+def _make_tables(url: str) -> None:
+    # Here: what no test of a database needs is not imported for it.
+    from serantau.clock import SetClock
+    from serantau.records.database import Database
+    from serantau.records.migrations import migrate
+
+    db = Database(url, SetClock())
+    migrate(db)
+    db.close()
+
+
 @pytest.fixture
 def postgres_database(postgres_url: str) -> Iterator[str]:
     """The URL of a fresh, empty PostgreSQL database, dropped after the test."""
+    with _database(postgres_url, "template0") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_copies(
+    postgres_url: str,
+) -> Callable[[str], AbstractContextManager[str]]:
+    """Make a fresh database like the one of a URL, which nobody may have open."""
+
+    def copied(url: str) -> AbstractContextManager[str]:
+        return _database(postgres_url, str(make_url(url).database))
+
+    return copied
+
+
+@contextmanager
+def _database(postgres_url: str, template: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     with _administer(postgres_url) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     try:
         yield _text(make_url(postgres_url).set(database=name))
     finally:

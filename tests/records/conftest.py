@@ -1,11 +1,11 @@
 """A fresh store on each kind of database, with the usual parties."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
 
 from serantau.clock import SetClock
 from serantau.records.audiences import Audiences
@@ -31,25 +31,49 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def store(store_url: str, made_once: Path) -> Iterator[Store]:
-    url = make_url(store_url)
-    if url.get_backend_name() == "sqlite":
-        shutil.copytree(made_once, Path(str(url.database)).parent, dirs_exist_ok=True)
-        made = _open(store_url)
-    else:
-        made = _open(store_url)
+@pytest.fixture(scope="session")
+def postgres_made_once(
+    postgres_tables_made_once: str,
+    postgres_copies: Callable[[str], AbstractContextManager[str]],
+) -> Iterator[str]:
+    """The URL of a furnished PostgreSQL store, to be copied."""
+    with postgres_copies(postgres_tables_made_once) as url:
+        made = _open(url)
         _furnish(made)
+        made.db.close()
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def furnished_url(
+    request: pytest.FixtureRequest, tmp_path: Path, made_once: Path
+) -> Iterator[str]:
+    """The URL of a fresh, furnished database: once SQLite, once PostgreSQL."""
+    if request.param == "postgres":
+        copies = request.getfixturevalue("postgres_copies")
+        with copies(request.getfixturevalue("postgres_made_once")) as url:
+            yield url
+        return
+    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
+    yield f"sqlite:///{tmp_path / 'serantau.db'}"
+
+
+@pytest.fixture
+def store(furnished_url: str) -> Iterator[Store]:
+    made = _open(furnished_url)
     yield made
     made.db.close()
 
 
 @pytest.fixture
-def postgres_store(postgres_database: str) -> Iterator[Store]:
-    made = _open(postgres_database)
-    _furnish(made)
-    yield made
-    made.db.close()
+def postgres_store(
+    postgres_made_once: str,
+    postgres_copies: Callable[[str], AbstractContextManager[str]],
+) -> Iterator[Store]:
+    with postgres_copies(postgres_made_once) as url:
+        made = _open(url)
+        yield made
+        made.db.close()
 
 
 def _open(url: str) -> Store:

@@ -40,9 +40,9 @@ class Still:
 
 
 @pytest.fixture
-def other(store: Store, store_url: str) -> Iterator[Database]:
+def other(store: Store, furnished_url: str) -> Iterator[Database]:
     """The same store, opened once more as another process would."""
-    made = Database(store_url, SystemClock())
+    made = Database(furnished_url, SystemClock())
     yield made
     made.close()
 
@@ -70,10 +70,10 @@ def stamps_of(db: Database) -> list[int]:
 
 
 def test_stamps_of_concurrent_processes_are_unique_and_become_visible_in_order(
-    store: Store, store_url: str
+    store: Store, furnished_url: str
 ) -> None:
     processes = [
-        PROCESSES.Process(target=take_stamps, args=(store_url, number, 25))
+        PROCESSES.Process(target=take_stamps, args=(furnished_url, number, 25))
         for number in range(3)
     ]
     for process in processes:
@@ -212,10 +212,10 @@ def hold(url: str, held: ProcessEvent, done: ProcessEvent) -> None:
 
 
 @pytest.fixture
-def loading(store: Store, store_url: str) -> Iterator[None]:
+def loading(store: Store, furnished_url: str) -> Iterator[None]:
     """Another process is in the middle of a write to the store."""
     held, done = PROCESSES.Event(), PROCESSES.Event()
-    process = PROCESSES.Process(target=hold, args=(store_url, held, done))
+    process = PROCESSES.Process(target=hold, args=(furnished_url, held, done))
     process.start()
     assert held.wait(30)
     yield
@@ -236,10 +236,10 @@ def test_a_release_is_logged_at_once_while_another_process_loads(store: Store) -
 
 @pytest.mark.usefixtures("loading")
 def test_who_waits_too_long_to_write_is_told_that_the_store_is_held(
-    store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, furnished_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_BUSY_SECONDS", 0.3 if store.db.lite else 1)
-    waiting = Database(store_url, SystemClock())
+    waiting = Database(furnished_url, SystemClock())
     try:
         with pytest.raises(Busy, match="held by another process"), waiting.write():
             pytest.fail("two write at once")
@@ -260,11 +260,11 @@ def log_many(url: str, party: int, turns: int) -> None:
 
 
 def test_processes_that_log_at_the_same_time_do_not_fail_each_other(
-    store: Store, store_url: str
+    store: Store, furnished_url: str
 ) -> None:
     party = store.number("vn")
     processes = [
-        PROCESSES.Process(target=log_many, args=(store_url, party, 40))
+        PROCESSES.Process(target=log_many, args=(furnished_url, party, 40))
         for _ in range(3)
     ]
     for process in processes:
@@ -278,14 +278,14 @@ def test_processes_that_log_at_the_same_time_do_not_fail_each_other(
 
 
 def test_the_same_grant_written_twice_at_once_is_one_row(
-    store: Store, store_url: str
+    store: Store, furnished_url: str
 ) -> None:
     party = store.number("vn")
     faults: list[BaseException] = []
     go = threading.Barrier(2)
 
     def work() -> None:
-        db = Database(store_url, SystemClock())
+        db = Database(furnished_url, SystemClock())
         try:
             with db.read() as tx:
                 tx.epoch()

@@ -98,8 +98,8 @@ def test_a_store_of_a_newer_program_is_refused_and_left_alone(store: Store) -> N
         assert tx.value("SELECT count(*) FROM object") == 3
 
 
-def test_a_store_without_tables_is_at_no_revision(store_url: str) -> None:
-    db = Database(store_url, SetClock())
+def test_a_store_without_tables_is_at_no_revision(empty_url: str) -> None:
+    db = Database(empty_url, SetClock())
     assert current(db) == ""
     migrate(db)
     assert current(db) == head()
@@ -114,14 +114,14 @@ def start(url: str) -> None:
     db.close()
 
 
-def test_processes_that_start_at_once_make_the_tables_once(store_url: str) -> None:
-    processes = [PROCESSES.Process(target=start, args=(store_url,)) for _ in range(3)]
+def test_processes_that_start_at_once_make_the_tables_once(empty_url: str) -> None:
+    processes = [PROCESSES.Process(target=start, args=(empty_url,)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    db = Database(store_url, SetClock())
+    db = Database(empty_url, SetClock())
     assert current(db) == head()
     with db.read() as tx:
         assert tx.value("SELECT count(*) FROM stamp") == 1
