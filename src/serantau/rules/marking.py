@@ -21,6 +21,8 @@ from serantau.rules.level import Pap, Tlp
 __all__ = [
     "AUDIENCE_EXTENSION",
     "CIRCLE",
+    "DECLARED",
+    "DECLARED_BY",
     "IDENTITY",
     "NAME",
     "PAP_EXTENSION",
@@ -55,7 +57,8 @@ TLP_2_EXTENSION: Final = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9
 # OASIS common objects, "STIX 2.1 PAP marking definition" (draft of 2022-11-28).
 PAP_EXTENSION: Final = "extension-definition--f8d78575-edfd-406e-8e84-6162a8450f5b"
 AUDIENCE_EXTENSION: Final = "extension-definition--9468b17e-6696-454f-8b2e-1f55bf3f28e2"
-_AUTHOR = "identity--97821762-a783-405e-9e47-7e0a24e1d0f1"
+DECLARED_BY: Final = "identity--97821762-a783-405e-9e47-7e0a24e1d0f1"
+"""Who makes the definitions of our extensions: the project, the same on every node."""
 _AUDIENCES = uuid.UUID(AUDIENCE_EXTENSION.partition("--")[2])
 _MADE = "2026-01-01T00:00:00.000Z"
 
@@ -379,30 +382,33 @@ def make_audience(
     }
 
 
+DECLARED: Final = {
+    "spec_version": "2.1",
+    "created": _MADE,
+    "modified": _MADE,
+    "object_marking_refs": [TLP_2_IDS[Tlp.CLEAR]],
+}
+"""What all definitions of our extensions have in common."""
+
+
 def audience_extension_objects() -> list[dict[str, Any]]:
     """Give the STIX objects that declare audience markings: the extension, its author.
 
     Both are TLP:CLEAR, so that they can travel with every object that needs them.
     """
-    common = {
-        "spec_version": "2.1",
-        "created": _MADE,
-        "modified": _MADE,
-        "object_marking_refs": [TLP_2_IDS[Tlp.CLEAR]],
-    }
     return [
         {
             "type": "identity",
-            "id": _AUTHOR,
-            **common,
+            "id": DECLARED_BY,
+            **DECLARED,
             "name": "The Serantau project",
             "identity_class": "organization",
         },
         {
             "type": "extension-definition",
             "id": AUDIENCE_EXTENSION,
-            **common,
-            "created_by_ref": _AUTHOR,
+            **DECLARED,
+            "created_by_ref": DECLARED_BY,
             "name": "Audience marking",
             "description": "For whom an object is meant: some, or all but some.",
             "schema": (
