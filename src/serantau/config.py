@@ -21,9 +21,11 @@ from serantau.errors import ConfigError
 PREFIX = "SERANTAU_"
 FILE_NAME = "serantau.toml"
 ROLES = ("member", "coordinator")
+KINDS = ("coordinator", "member", "operator", "partner", "public")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 FEED = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _OFTEN_SECONDS = 1.0
+_SOONEST_SECONDS = 60.0
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _MOST_DAYS = 31
 
@@ -132,6 +134,20 @@ class FederationSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     timeout_seconds: float = 30.0
     page: int = 1000
     hint_milliseconds: int = 100
+
+
+class LedgerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the release log is proven to others, and theirs to this node.
+
+    receipts: whether peers are asked for a receipt for each page. named: the kinds of
+    parties whose names an originator is told when it asks whom its objects were passed
+    to; of others it is told only when and under which rule. promise_seconds: until when
+    a page that was given with a receipt is a leaf of the tree.
+    """
+
+    receipts: bool = True
+    named: list[str] = msgspec.field(default_factory=lambda: ["coordinator", "member"])
+    promise_seconds: float = 3600.0
 
 
 class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -284,6 +300,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     handling: HandlingSection = msgspec.field(default_factory=HandlingSection)
     policy: PolicySection = msgspec.field(default_factory=PolicySection)
     federation: FederationSection = msgspec.field(default_factory=FederationSection)
+    ledger: LedgerSection = msgspec.field(default_factory=LedgerSection)
     lane: LaneSection = msgspec.field(default_factory=LaneSection)
     feeds: dict[str, FeedSection] = {}
     mail: MailSection = msgspec.field(default_factory=MailSection)
@@ -382,10 +399,23 @@ def _check(config: NodeConfig, path: Path) -> None:
             f"{path}: lane.sightings is {config.lane.sightings}, expected 0 or more",
             mend="0 records none; a number is how many a day are recorded at most.",
         )
+    _check_ledger(f"{path}: ledger", config.ledger)
     _check_notice(f"{path}: notice", config.notice)
     if bool(config.http.certificate) != bool(config.http.key):
         raise ConfigError(
             f"{path}: http.certificate and http.key go together; one is missing"
+        )
+
+
+def _check_ledger(place: str, ledger: LedgerSection) -> None:
+    for kind in ledger.named:
+        if kind not in KINDS:
+            raise ConfigError(f"{place}.named has {kind!r}, expected some of {KINDS}")
+    if ledger.promise_seconds < _SOONEST_SECONDS:
+        raise ConfigError(
+            f"{place}.promise_seconds is {ledger.promise_seconds:g}, "
+            f"expected at least {_SOONEST_SECONDS:g}",
+            mend="A busy node seals its log when it has a moment for it.",
         )
 
 

@@ -17,6 +17,7 @@ from serantau.rules.head import (
     payload_of,
     read_head,
     read_receipt,
+    signed_text,
     take_apart,
 )
 from serantau.rules.key import Key, base64
@@ -27,7 +28,14 @@ OTHER = Key.of(
     Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()
 )
 RECEIPT = Receipt(
-    at=5, by=9, count=3, node="th", page="ab" * 32, recipient="vn", request="/x"
+    at=5,
+    by=9,
+    count=3,
+    node="th",
+    nonce="00",
+    page="ab" * 32,
+    recipient="vn",
+    request="/x",
 )
 
 
@@ -47,8 +55,10 @@ def signed(payload: bytes) -> str:
 
 
 def test_a_head_and_a_receipt_come_back_as_they_were_signed() -> None:
-    for said, read in ((head(), read_head), (RECEIPT, read_receipt)):
-        found = take_apart(signed(payload_of(said)))
+    reads: Any = ((head(), read_head), (RECEIPT, read_receipt))
+    for said, read in reads:
+        text = signed_text(said, lambda told: jws.sign(told, KEY.id, PRIVATE.sign))
+        found = take_apart(text)
         assert found.signed_by([OTHER, KEY]) == KEY
         assert found.signed_by([OTHER]) is None
         assert read(found) == said

@@ -186,7 +186,7 @@ async def page(
     heads = Heads(scope)
 
     def work(caller: Caller) -> tuple[bytes, dict[str, str]]:
-        return _read(hall, caller, heads.accept, scope, name, taxii.MATCH_OBJECTS)
+        return _read(hall, caller, heads, scope, name, taxii.MATCH_OBJECTS)
 
     body, headers = await hall.page(request_id, heads, work)
     packed, more = await hall.packed(heads.accept_encoding, body)
@@ -216,10 +216,10 @@ async def _page(
     request: Asking, name: str, match: frozenset[str], object_id: str = ""
 ) -> tuple[bytes, dict[str, str]]:
     hall = hall_of(request)
-    accept = request.headers.get("accept", "")
+    heads = Heads(request.scope)
 
     def work(caller: Caller) -> tuple[bytes, dict[str, str]]:
-        return _read(hall, caller, accept, request.scope, name, match, object_id)
+        return _read(hall, caller, heads, request.scope, name, match, object_id)
 
     return await hall.as_caller(request, work)
 
@@ -227,24 +227,34 @@ async def _page(
 def _read(
     hall: Hall,
     caller: Caller,
-    accept: str,
+    heads: Heads,
     scope: Mapping[str, Any],
     name: str,
     match: frozenset[str],
     object_id: str = "",
 ) -> tuple[bytes, dict[str, str]]:
     """Read an envelope of objects, and the headers that tell its dates."""
-    taxii.check_accept(accept)
+    taxii.check_accept(heads.accept)
     offer = _readable(_offer(hall, caller, name))
     query, asked, question = _ask(hall, scope, match, object_id)
     if query.nothing:
         return taxii.envelope(b"", after=None), {}
-    page = hall.share.page(caller, offer.collection, asked, way=WAY, request=question)
+    page = hall.share.page(
+        caller,
+        offer.collection,
+        asked,
+        way=WAY,
+        request=question,
+        receipt=heads.receipt == taxii.WANTED,
+    )
     if object_id and not page.count and query.after < 0:
         raise NotFound("There is no such object, or no such version of it.")
     hall.metrics.released.inc(page.count)
     body = taxii.envelope(page.bodies, after=page.after if page.more else None)
-    return body, taxii.date_headers(page.first, page.last)
+    headers = taxii.date_headers(page.first, page.last)
+    if page.receipt:
+        headers[taxii.RECEIPT_HEADER] = page.receipt
+    return body, headers
 
 
 def _readable(offer: Offer) -> Offer:

@@ -6,17 +6,23 @@ release log are one transaction; people of the node's own organisation read with
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from serantau.errors import Forbidden, NotFound
+import structlog
+
+from serantau.errors import ConfigError, Forbidden, NotFound
 from serantau.node import Node
 from serantau.records.database import Tx
 from serantau.records.ledger import Released
 from serantau.records.registry import Caller, Collection
 from serantau.records.search import Found
 from serantau.records.views import Asked, Line, Page, View
+from serantau.rules.head import Receipt, signed_text
 from serantau.rules.marking import (
     TLP_2_IDS,
     Marking,
@@ -33,6 +39,8 @@ _VIEWS_KEPT = 256
 _SAMPLES = 3
 # Versions of one object that one deletion takes out.
 _AT_ONCE = 100_000
+
+_told = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ class Share:
         *,
         way: str,
         request: str = "",
+        receipt: bool = False,
     ) -> Page:
         """Read one page of bodies for a caller, and log it when it goes outside.
 
@@ -126,6 +135,7 @@ class Share:
             asked: the filters and the place.
             way: the door it leaves by, such as "taxii".
             request: the question as it was put, for the log.
+            receipt: whether the caller wants a signed receipt for the page.
 
         Raises:
             Forbidden: the collection's rights do not let this caller read.
@@ -134,8 +144,39 @@ class Share:
             epoch, view = self._view(tx, caller, collection)
             page = self._node.views.page(tx, view, asked)
             if page.count and not caller.own:
-                self._log(tx, caller, collection, way, request, page.objects, epoch)
+                given: dict[str, Any] = {}
+                if receipt:
+                    page, given = self._promise(caller, page, request)
+                self._log(
+                    tx, caller, collection, way, request, page.objects, epoch, **given
+                )
         return page
+
+    def _promise(
+        self, caller: Caller, page: Page, request: str
+    ) -> tuple[Page, dict[str, Any]]:
+        """Sign that a page becomes a leaf of the release log's tree.
+
+        What goes out is hashed as it is: that takes the time of nothing else.
+        """
+        node, at = self._node, self._node.clock.now()
+        promise = Receipt(
+            at=at,
+            by=at + int(node.config.ledger.promise_seconds * 1_000_000),
+            count=len(set(page.objects)),
+            node=node.config.node.member,
+            nonce=secrets.token_hex(8),
+            page=hashlib.sha256(page.bodies).hexdigest(),
+            recipient=caller.party.name,
+            request=request,
+        )
+        try:
+            text = signed_text(promise, node.signer.jws)
+        except ConfigError as fault:
+            # Whoever cannot sign can still share; who asked sees that it got none.
+            _told.error("no_receipt", fault=str(fault))
+            return page, {}
+        return replace(page, receipt=text), {"at": at, "receipt": promise.digest}
 
     def lines(
         self,
@@ -187,6 +228,7 @@ class Share:
         request: str,
         stamps: Sequence[int],
         epoch: int,
+        **given: Any,
     ) -> None:
         self._node.ledger.record(
             tx,
@@ -197,6 +239,7 @@ class Share:
             request=request,
             stamps=stamps,
             epoch=epoch,
+            **given,
         )
 
     def delete(self, caller: Caller, collection: Collection, asked: Asked) -> int:
@@ -276,6 +319,7 @@ class Share:
                     for number in counts
                 }
             words = self._words(tx, counts)
+            now = tx.clock.now()
             return [
                 Preview(
                     party,

@@ -27,8 +27,11 @@ from serantau.rules.leaf import (
     page_root,
     release_leaf,
     salts_of,
+    text_digest,
+    version_digest,
 )
 from serantau.rules.receipt import HASH_BYTES, leaf_hash
+from serantau.rules.stix import id_key
 
 KIND: Final = 1
 """The number of the kind of leaf that a release is."""
@@ -270,6 +273,88 @@ def digests_of(tx: Tx, stamps: Sequence[int]) -> dict[int, bytes]:
             stamps=tx.array(stamps),
         )
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An object version that is here. sha256: as `rules.leaf.text_digest` gives it."""
+
+    stamp: int
+    id: str
+    version: str
+    marking_set: int
+    creator: str
+    sha256: str
+
+    @property
+    def digest(self) -> bytes:
+        """Give what stands for it in the tree."""
+        return version_digest(self.id, self.version, self.sha256)
+
+
+def held_versions(tx: Tx, stamps: Sequence[int]) -> Iterator[Held]:
+    """Give the object versions of these stamps that are here, oldest first."""
+    for row in tx.rows(
+        "SELECT added, id, version, slot, body FROM object WHERE "
+        + tx.among("added", "stamps")
+        + " ORDER BY added",
+        stamps=tx.array(stamps),
+    ):
+        body = bytes(row.body)
+        yield Held(
+            stamp=int(row.added),
+            id=row.id,
+            version=row.version,
+            marking_set=int(row.slot) // 2,
+            creator=str(orjson.loads(body).get("created_by_ref", "")),
+            sha256=text_digest(body),
+        )
+
+
+def created_by(tx: Tx, identity: str, object_id: str = "") -> list[int]:
+    """Give the stamps of what an identity created, of one object or of all, in order.
+
+    Args:
+        tx: any transaction.
+        identity: whose; of anyone when empty, and then an object is named.
+        object_id: its id, empty for all.
+    """
+    if not identity:
+        rows = tx.rows(
+            "SELECT added, id FROM object WHERE key = :key", key=id_key(object_id)
+        )
+    else:
+        rows = tx.rows(
+            "SELECT o.added, o.id FROM edge e JOIN object o ON o.added = e.source "
+            "WHERE e.target = :identity AND e.kind = "
+            "(SELECT n FROM word WHERE text = 'created_by_ref')"
+            + (" AND o.key = :key" if object_id else ""),
+            identity=id_key(identity),
+            key=id_key(object_id),
+        )
+    return sorted(int(row.added) for row in rows if object_id in ("", row.id))
+
+
+def given_to(tx: Tx, party: int, digests: Sequence[str], size: int) -> dict[str, int]:
+    """Give the leaves of a party's receipts, by the receipts' digests.
+
+    Args:
+        tx: any transaction.
+        party: the number of whom they were given to.
+        digests: of the receipts.
+        size: only of leaves in a tree of this size.
+    """
+    rows = tx.rows(
+        "SELECT l.n, r.receipt FROM ledger.release r "
+        "JOIN ledger.leaf l ON l.kind = :kind AND l.row = r.n "
+        "WHERE r.party = :party AND l.n < :size AND "
+        + tx.among("r.receipt", "digests"),
+        kind=KIND,
+        party=party,
+        size=size,
+        digests=tx.array(digests),
+    )
+    return {row.receipt: int(row.n) for row in rows}
 
 
 def page_digests(known: Mapping[int, bytes], stamps: Sequence[int]) -> list[bytes]:

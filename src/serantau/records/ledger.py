@@ -280,16 +280,7 @@ class Ledger:
         `marking_set` is the one that it has now. It may have gone out under a wider
         one, before a later version narrowed it; then that one's verdict is told.
         """
-        keys = [
-            str(row.key)
-            for row in tx.rows(
-                "SELECT m.key FROM marking_set m WHERE m.n = :now OR m.n = "
-                "(SELECT own_set FROM object WHERE added = :stamp) "
-                "ORDER BY CASE WHEN m.n = :now THEN 0 ELSE 1 END",
-                now=marking_set,
-                stamp=stamp,
-            )
-        ]
+        keys = set_keys(tx, stamp, marking_set)
         found = []
         # A row covers the stamp only when low is at most 2^span below it: one short
         # range of the index for each span.
@@ -354,6 +345,26 @@ class Ledger:
         return list(unpack(bytes(row.stamps))) if row is not None else []
 
 
+def set_keys(tx: Tx, stamp: int, marking_set: int) -> list[str]:
+    """Give the keys of the marking sets of an object: the one that it has, and its own.
+
+    Args:
+        tx: any transaction.
+        stamp: of the object version.
+        marking_set: the one that it has now.
+    """
+    return [
+        str(row.key)
+        for row in tx.rows(
+            "SELECT m.key FROM marking_set m WHERE m.n = :now OR m.n = "
+            "(SELECT own_set FROM object WHERE added = :stamp) "
+            "ORDER BY CASE WHEN m.n = :now THEN 0 ELSE 1 END",
+            now=marking_set,
+            stamp=stamp,
+        )
+    ]
+
+
 _RELEASE = (
     "INSERT INTO ledger.release (at, party, actor, way, collection, grant_view, "
     "request, count, span, low, high, stamps) VALUES (:at, :party, :actor, :way, "
@@ -378,7 +389,7 @@ _TOLD = (
 def _told(row: Any, keys: Sequence[str]) -> Released:
     rule, got, expected = "", "", ""
     if keys:
-        rule, got, expected = _verdict(orjson.loads(row.content), keys)
+        rule, got, expected = verdict_of(orjson.loads(row.content), keys)
     return Released(
         number=row.n,
         at=row.at,
@@ -394,7 +405,7 @@ def _told(row: Any, keys: Sequence[str]) -> Released:
     )
 
 
-def _verdict(granted: dict[str, list[str]], keys: Sequence[str]) -> list[str]:
+def verdict_of(granted: dict[str, list[str]], keys: Sequence[str]) -> list[str]:
     """Find the verdict under which one of these marking sets went.
 
     keys: the set that the object has now, and the one of its own version alone. What it

@@ -77,7 +77,7 @@ class Page:
     after: the stamp to go on behind when there is `more`; a page may be short of its
     limit, even empty, and yet have one.
     bodies: the objects' JSON, joined by commas. objects: the objects' own stamps, in no
-    order.
+    order. receipt: what goes with it, signed; empty when nobody asked for one.
     """
 
     bodies: bytes
@@ -86,6 +86,7 @@ class Page:
     objects: Sequence[int]
     more: bool
     after: int
+    receipt: str = ""
 
     @property
     def count(self) -> int:

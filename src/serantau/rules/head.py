@@ -7,7 +7,7 @@ payload is canonical JSON and says what it is, so that none is taken for the oth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -56,14 +56,15 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     node: the member whose node gave it. recipient: the party that got it. at: when, as
     an instant. by: until when the page is a leaf of the tree. count: how many objects.
-    page: the SHA-256 of their texts, as they came, joined by commas. request: what was
-    asked for.
+    nonce: what makes two receipts two. page: the SHA-256 of their texts, as they came,
+    joined by commas. request: what was asked for.
     """
 
     at: int
     by: int
     count: int
     node: str
+    nonce: str
     page: str
     recipient: str
     request: str
@@ -94,6 +95,17 @@ class Signed(NamedTuple):
 def payload_of(said: Head | Receipt) -> bytes:
     """Give what is signed."""
     return canonical(msgspec.to_builtins(said))
+
+
+def signed_text(said: Head | Receipt, sign: Callable[[bytes], str]) -> str:
+    """Give the text of what is signed.
+
+    Args:
+        said: a head or a receipt.
+        sign: makes the detached JWS of a payload.
+    """
+    payload = payload_of(said)
+    return attached(sign(payload), payload)
 
 
 def attached(token: str, payload: bytes) -> str:

@@ -119,7 +119,7 @@ def object_digest(object_id: str, modified: str, body: bytes) -> bytes:
         modified: the text of its version, empty where it has none.
         body: its JSON text as it is served.
     """
-    return _object_digest(object_id, modified, text_digest(body))
+    return version_digest(object_id, modified, text_digest(body))
 
 
 def text_digest(body: bytes) -> str:
@@ -133,7 +133,14 @@ def text_digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _object_digest(object_id: str, modified: str, sha256: str) -> bytes:
+def version_digest(object_id: str, modified: str, sha256: str) -> bytes:
+    """Give the digest that stands for one object version.
+
+    Args:
+        object_id: its id.
+        modified: the text of its version, empty where it has none.
+        sha256: of its JSON text, as `text_digest` gives it.
+    """
     told = b'{"id":%b,"modified":%b,"sha256":"%b"}' % (
         orjson.dumps(object_id),
         orjson.dumps(modified),
@@ -278,7 +285,7 @@ def fault_of(entry: Entry, root: bytes, size: int) -> str:
 
 
 def _is_on(shown: Shown, page: bytes, width: int) -> bool:
-    digest = _object_digest(shown.id, shown.modified, _hash(shown.sha256).hex())
+    digest = version_digest(shown.id, shown.modified, _hash(shown.sha256).hex())
     leaf = leaf_hash(_salt(shown.salt) + digest)
     return includes(page, width, shown.index, leaf, hashes(shown.path))
 
@@ -304,7 +311,7 @@ def shown(
     Raises:
         ValueError: it is not on the page.
     """
-    digest = _object_digest(object_id, modified, sha256)
+    digest = version_digest(object_id, modified, sha256)
     own = object_salt(salt, digest)
     index = leaves.index(leaf_hash(own + digest))
     path = path_of(leaves, inclusion_ranges(index, len(leaves)))

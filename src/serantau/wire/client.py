@@ -6,7 +6,6 @@ does not, and goes on where the server says nothing of how.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,18 +14,25 @@ from urllib.parse import quote
 
 import httpx2
 
-from serantau.clock import Clock, instant
+from serantau.clock import Clock
 from serantau.errors import PeerError, PeerUnreachable, TooLarge
 from serantau.wire.connection import Answer, Connection, clean, origin, slashed
 from serantau.wire.envelope import Envelope, read_envelope, read_object
 from serantau.wire.hints import Hints
-from serantau.wire.taxii import DISCOVERY, FIRST_HEADER, LAST_HEADER, MEDIA_TYPE
+from serantau.wire.taxii import (
+    DISCOVERY,
+    FIRST_HEADER,
+    LAST_HEADER,
+    MEDIA_TYPE,
+    RECEIPT_HEADER,
+    WANTED,
+)
+from serantau.wire.walk import Walk, order_of
 
 _HINTS_PATH: Final = "/federation/hints"
 _EVENTS_PATH: Final = "/federation/events"
 PARCEL_HEADERS: Final = ("Serantau-Parcel", "Serantau-Rows")
 _STATUS_WAIT: Final = 120.0
-_EMPTY_PAGES: Final = 10
 _MANIFEST_PAGES: Final = 3
 
 T = TypeVar("T")
@@ -60,7 +66,8 @@ class PageIn:
 
     first, last: the page's bounds as the server wrote them, "" when it did not.
     resume: the `added_after` from which a later pull goes on, so that nothing is
-    lost and little comes twice; "" when the server gave no way to know.
+    lost and little comes twice; "" when the server gave no way to know. receipt: what
+    it signed for this page, "" for nothing.
     """
 
     objects: tuple[bytes, ...]
@@ -73,6 +80,7 @@ class PageIn:
 
 @dataclass(frozen=True, slots=True)
 class StatusIn:
+    receipt: str = ""
     """What became of a POST. failures: (object id, message)."""
 
     id: str
@@ -116,6 +124,7 @@ class TaxiiClient:
         """Prepare; nothing is sent yet.
 
         Args:
+        receipts: bool = False,
             url: an API root, a discovery resource, or the server's bare address.
             name: what to call the server in messages; its host when empty.
             user: for Basic authentication, with `password`.
@@ -135,6 +144,7 @@ class TaxiiClient:
         Raises:
             PeerError: an address that cannot be used, or is unsafe for a login.
         """
+            receipts: whether to ask for one with each page.
         self._line = Connection(
             url,
             name=name,
@@ -153,10 +163,16 @@ class TaxiiClient:
         self.name = self._line.name
         self._pages = pages
         self._root: ApiRoot | None = None
+            extra={RECEIPT_HEADER: WANTED} if receipts else {},
 
     def close(self) -> None:
         """Close the connections."""
         self._line.close()
+
+    @property
+    def line(self) -> Connection:
+        """Give the line to the server, for what is no TAXII."""
+        return self._line
 
     def __enter__(self) -> TaxiiClient:
         return self
@@ -270,17 +286,23 @@ class TaxiiClient:
         asked = {"limit": str(limit)} | {
             f"match[{field}]": value for field, value in (match or {}).items()
         }
-        walk = _Walk(self.name, self._pages)
+        walk = Walk(self.name, self._pages)
         after, token, known = added_after, "", added_after
         while True:
-            envelope, first, last = self._ask(url, asked, after, token)
+            envelope, first, last, receipt = self._ask(url, asked, after, token)
             walk.step(envelope, first, last)
             resume = last
             if envelope.objects and not last:
                 resume = self._last_in_manifest(collection, asked, known, envelope)
             known = resume or known
             yield PageIn(
-                envelope.objects, first, last, envelope.more, envelope.next, resume
+                envelope.objects,
+                first,
+                last,
+                envelope.more,
+                envelope.next,
+                resume,
+                receipt,
             )
             if not envelope.more:
                 return
@@ -309,10 +331,10 @@ class TaxiiClient:
         self, collection: str, asked: Mapping[str, str], after: str
     ) -> Iterator[list[ManifestLine]]:
         url = self._below(f"collections/{quote(collection, safe='')}/manifest/")
-        walk = _Walk(self.name, self._pages)
+        walk = Walk(self.name, self._pages)
         token = ""
         while True:
-            envelope, first, last = self._ask(url, asked, after, token)
+            envelope, first, last, _ = self._ask(url, asked, after, token)
             walk.step(envelope, first, last)
             try:
                 lines = [_read_line(text) for text in envelope.objects]
@@ -326,7 +348,9 @@ class TaxiiClient:
             if envelope.next:
                 token = envelope.next
             else:
-                last = max((line.date_added for line in lines), key=_order, default="")
+                last = max(
+                    (line.date_added for line in lines), key=order_of, default=""
+                )
                 walk.past(after, last)
                 after, token = last, ""
 
@@ -351,7 +375,7 @@ class TaxiiClient:
                     for known in ((line.id, line.version), (line.id, "")):
                         if known in wanted:
                             wanted.remove(known)
-                            last = max(last, line.date_added, key=_order)
+                            last = max(last, line.date_added, key=order_of)
                 if not wanted or count == _MANIFEST_PAGES:
                     break
         except PeerUnreachable:
@@ -436,8 +460,8 @@ class TaxiiClient:
 
     def _ask(
         self, url: httpx2.URL, asked: Mapping[str, str], after: str, token: str
-    ) -> tuple[Envelope, str, str]:
-        """Ask for one page; gives it and its bounds."""
+    ) -> tuple[Envelope, str, str, str]:
+        """Ask for one page; gives it, its bounds and its receipt."""
         query = dict(asked)
         if after:
             query["added_after"] = after
@@ -445,7 +469,8 @@ class TaxiiClient:
             # TAXII 2.1 §3.4: `next` goes with the original query.
             query["next"] = token
         answer = self._line.get(url.copy_merge_params(query))
-        return self._read(answer, read_envelope), *_bounds(answer.headers)
+        receipt = answer.headers.get(RECEIPT_HEADER, "")
+        return self._read(answer, read_envelope), *_bounds(answer.headers), receipt
 
     def _read(self, answer: Answer, read: Callable[[bytes], T]) -> T:
         """Read a body, and say what it was when it cannot be read."""
@@ -466,85 +491,22 @@ class TaxiiClient:
             ) from fault
 
 
-class _Walk:
-    """Ends a walk over pages that would not end by itself."""
-
-    def __init__(self, name: str, bound: int) -> None:
-        self._name = name
-        self._bound = bound
-        self._count = 0
-        self._empty = 0
-        self._pages: set[bytes] = set()
-        self._tokens: set[str] = set()
-
-    def step(self, envelope: Envelope, first: str, last: str) -> None:
-        """Look at one more page."""
-        self._count += 1
-        if self._count > self._bound:
-            raise self._fault(f"gives more than {self._bound:,} pages", "an end")
-        if not envelope.objects:
-            self._empty += 1
-            if envelope.more and self._empty > _EMPTY_PAGES:
-                raise self._fault(
-                    f"says `more` on {self._empty} empty pages in a row", "objects"
-                )
-        else:
-            self._empty = 0
-            seen = hashlib.blake2b(f"{first} {last} ".encode(), digest_size=16)
-            for text in envelope.objects:
-                seen.update(text)
-            if seen.digest() in self._pages:
-                raise self._fault(
-                    f"gives the same page twice: page {self._count:,}, "
-                    f"{len(envelope.objects):,} objects, {first or 'no date'} "
-                    f"to {last or 'no date'}",
-                    "the page after it",
-                )
-            self._pages.add(seen.digest())
-        if envelope.more and envelope.next:
-            if envelope.next in self._tokens:
-                raise self._fault("gives the same `next` twice", "a new one or an end")
-            self._tokens.add(envelope.next)
-
-    def past(self, after: str, last: str) -> None:
-        """Check that a walk without `next` gets on."""
-        if not last:
-            raise self._fault(
-                "says `more` and gives neither `next` nor a date to go on from",
-                f"`next`, or {LAST_HEADER}",
-            )
-        if after and _order(last) <= _order(after):
-            raise self._fault(
-                f"says `more` after {after} and gives nothing later", "later objects"
-            )
-
-    def _fault(self, got: str, expected: str) -> PeerError:
-        return PeerError(f"{self._name} {got}, expected {expected}.")
-
-
 def _bounds(headers: httpx2.Headers) -> tuple[str, str]:
     """Give a page's bounds, or "" for what is no date or the wrong way round."""
     first, last = (
         headers.get(FIRST_HEADER, "").strip(),
         headers.get(LAST_HEADER, "").strip(),
     )
-    low, high = _order(first), _order(last)
+    low, high = order_of(first), order_of(last)
     if high < 0 or low > high:
         return "", ""
     return (first if low >= 0 else ""), last
 
 
-def _order(text: str) -> int:
-    try:
-        return instant(text)
-    except ValueError:
-        return -1
-
-
 def _read_line(text: bytes) -> ManifestLine:
     found = read_object(text)
     added = str(found.get("date_added", ""))
-    if _order(added) < 0:
+    if order_of(added) < 0:
         raise ValueError("a manifest whose `date_added` is no date")
     return ManifestLine(str(found.get("id", "")), added, str(found.get("version", "")))
 

@@ -10,9 +10,10 @@ import base64
 import re
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Final
 
 import httpx2
@@ -60,8 +61,11 @@ class Connection:
         clock: Clock | None = None,
         sleep: Callable[[float], object] = time.sleep,
         transport: httpx2.BaseTransport | None = None,
+        extra: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Prepare; nothing is sent yet. Arguments as `TaxiiClient` has them.
+
+        extra: headers of each request.
 
         Raises:
             PeerError: an address that cannot be used, or is unsafe for a login.

@@ -39,6 +39,9 @@ API_ROOT: Final = "/taxii2/serantau/"
 FIRST_HEADER: Final = "X-TAXII-Date-Added-First"
 LAST_HEADER: Final = "X-TAXII-Date-Added-Last"
 REALM_HEADER: Final = "Serantau-Realm"
+# In a question: wanted. In an answer: the receipt for the page (rules.head).
+RECEIPT_HEADER: Final = "Serantau-Receipt"
+WANTED: Final = "wanted"
 
 # What each endpoint's `match` may name (TAXII 2.1 §5.3 to §5.8).
 MATCH_OBJECTS: Final = frozenset({"id", "spec_version", "type", "version"})

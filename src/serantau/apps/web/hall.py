@@ -82,6 +82,11 @@ class Heads:
         return self._text(b"accept-encoding")
 
     @property
+    def receipt(self) -> str:
+        """Give the field Serantau-Receipt."""
+        return self._text(b"serantau-receipt")
+
+    @property
     def forwarded(self) -> str:
         """Give the field X-Forwarded-For."""
         return self._text(b"x-forwarded-for")
