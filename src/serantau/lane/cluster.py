@@ -38,8 +38,10 @@ _CACHED: Final = 4
 _MEND: Final = "See docs/scale.md for what a cluster needs."
 
 
-# Values that functions on this machine want again.
+# Values that functions on this machine want again, and those of the item in work.
 _values: OrderedDict[str, Any] = OrderedDict()
+_needed: dict[str, Any] = {}
+_met = threading.local()
 
 
 class Cluster:
@@ -119,13 +121,15 @@ class Cluster:
                 ):
                     roomy = bool(waiting)
                     try:
-                        item = ray.put(next(source))
+                        item, needed = self._put(next(source))
                     except Exception as error:
                         fault = error
                         if roomy:
                             self._room.release()
                         break
-                    told, body = self._do.remote(called, item)
+                    told, body = self._do.remote(
+                        called, item, [one.hex() for one in needed], *needed
+                    )
                     waiting.append((told, Afar(body, item, called), roomy))
                 if not waiting:
                     break
@@ -142,6 +146,19 @@ class Cluster:
                 ray.cancel(told)
                 if roomy:
                     self._room.release()
+
+    def _put(self, item: Any) -> tuple[Any, list[Any]]:
+        """Put an item into the cluster; gives the values in it that are there too.
+
+        They are handed over as what the item waits for. A function that waited for them
+        while it runs would hold the very core that is needed to make a lost one anew.
+        """
+        refs: list[Any] = []
+        _met.refs = refs
+        try:
+            return self._ray.put(item), refs
+        finally:
+            del _met.refs
 
     def _get(self, told: Any) -> Any:
         try:
@@ -193,12 +210,17 @@ class Afar(Generic[T]):
         self._made_from = made_from
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not self._kept and hasattr(_met, "refs"):
+            _met.refs.append(self._ref)
         return _afar, (self._ref, self._kept)
 
     def __call__(self) -> T:
         """Give the value; it comes here for that."""
         ray: Any = importlib.import_module("ray")
         name = self._ref.hex()
+        if name in _needed:
+            needed: T = _needed[name]
+            return needed
         if name in _values:
             _values.move_to_end(name)
             found: T = _values[name]
@@ -215,9 +237,15 @@ def _afar(ref: Any, kept: bool) -> Afar[Any]:
     return Afar(ref, kept=kept)
 
 
-def _do(called: tuple[str, Callable[[Any], Any]], item: Any) -> Any:
+def _do(
+    called: tuple[str, Callable[[Any], Any]],
+    item: Any,
+    names: list[str],
+    *needed: Any,
+) -> Any:
     """Do an item, in a worker of the cluster; a fault of ours goes back as a value."""
     versions, function = called
+    _needed.update(zip(names, needed, strict=True))
     try:
         if versions != _VERSIONS:
             raise ConfigError(
@@ -227,6 +255,8 @@ def _do(called: tuple[str, Callable[[Any], Any]], item: Any) -> Any:
         return function(item)
     except SerantauError as fault:
         return fault, None
+    finally:
+        _needed.clear()
 
 
 def _first_line(fault: Exception) -> str:
