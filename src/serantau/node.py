@@ -17,6 +17,7 @@ from serantau.records.ledger import Ledger
 from serantau.records.migrations import current, head, migrate
 from serantau.records.objects import Objects
 from serantau.records.quarantine import Quarantine
+from serantau.records.realm import bind
 from serantau.records.registry import Registry
 from serantau.records.seal import Seal
 from serantau.records.search import Search
@@ -47,7 +48,8 @@ class Node:
         """Open the node that `config` describes, and bring its tables up to date.
 
         Raises:
-            ConfigError: the configuration is not that of a node.
+            ConfigError: the configuration is not that of a node, or of another realm
+                than its store or keys.
             StoreError: the database does not answer, or is of a newer program.
         """
         if not config.node.member:
@@ -63,6 +65,7 @@ class Node:
         try:
             if current(self.db) != head():
                 migrate(self.db)
+            bind(self.db, config.keys, config.node.realm)
         except BaseException:
             self.db.close()
             raise

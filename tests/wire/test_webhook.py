@@ -10,7 +10,15 @@ from web_hook import web_hook
 
 
 def call(url: str, secret: str = "") -> Outcome:
-    return post(url, b"{}", key="k1", secret=secret, handing=lambda: None, timeout=20)
+    return post(
+        url,
+        b"{}",
+        key="k1",
+        realm="live",
+        secret=secret,
+        handing=lambda: None,
+        timeout=20,
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,6 +62,7 @@ def test_what_is_posted_is_signed_when_there_is_a_secret() -> None:
         call(hook.url)
         call(hook.url, "s")
     assert "Serantau-Signature" not in hook.got[0].headers
+    assert hook.got[0].headers["Serantau-Realm"] == "live"
     assert hook.got[1].headers["Serantau-Signature"] == signature("s", b"{}")
     assert signature("s", b"{}") != signature("t", b"{}")
 
@@ -67,5 +76,5 @@ def test_nothing_is_posted_when_the_caller_stops_it() -> None:
 
     with web_hook() as hook:
         with pytest.raises(Stop):
-            post(hook.url, b"{}", key="k", secret="", handing=stop)
+            post(hook.url, b"{}", key="k", realm="live", secret="", handing=stop)
         assert hook.got == []

@@ -32,16 +32,18 @@ from serantau.desk.found import (
     refuse_second,
     write_whole,
 )
+from serantau.desk.gather import EXPORT
 from serantau.errors import BadInput, Conflict
 from serantau.node import Node
 from serantau.records import tables
 from serantau.records.database import Tx
 from serantau.records.migrations import head
+from serantau.rules.realm import refusal
 from serantau.rules.stix import Limits, Reader, Refused
 from serantau.wire.schemas import load_schemas
 
 FORMAT: Final = 1
-MANIFEST: Final = "export.toml"
+MANIFEST: Final = EXPORT
 KEYS: Final = "keys"
 SQLITE: Final = "sqlite"
 _ROWS: Final = 500
@@ -171,12 +173,20 @@ def restore(
 
     Raises:
         Conflict: there is a node in `home`, or in the database.
-        BadInput: the export is not whole, or of another version.
+        BadInput: the export is not whole, of another version or of another realm.
     """
     manifest = read_manifest(folder)
     refuse_second(home)
     text = _settings(folder, store)
     config = check_configuration(home, text)
+    if why := refusal(
+        f"The export in {folder}", str(manifest.get("realm", "")), config.node.realm
+    ):
+        raise BadInput(
+            why,
+            mend=f"Its {FILE_NAME} was changed, or node.realm is set elsewhere. An "
+            "export makes the node that it was of; an exercise is made with `init`.",
+        )
     make_home(home)
     _restore_keys(folder, config)
     carried = Carried()

@@ -32,6 +32,7 @@ from serantau.rules.contact import Contact, Kind
 from serantau.rules.contact import State as ContactState
 from serantau.rules.level import Tlp
 from serantau.rules.notice import Sending, State
+from serantau.rules.realm import LIVE
 from serantau.rules.wording import Facts, Group, Wording, word
 from serantau.wire.bounce import read_bounce
 from serantau.wire.catalogue import TEXTS, load_catalogue, load_source
@@ -414,8 +415,14 @@ class Courier:
             days=said["days"],
             file=self._file_name(notice),
             late=said.get("late", 0),
-            exercise=config.node.realm != "live",
+            exercise=bool(self._exercise),
         )
+
+    @property
+    def _exercise(self) -> str:
+        """Give the realm, when it is an exercise; empty otherwise."""
+        realm = self._node.config.node.realm
+        return "" if realm == LIVE else realm
 
     @staticmethod
     def _file_name(notice: Notice) -> str:
@@ -452,6 +459,7 @@ class Courier:
             at=self._node.clock.now(),
             language=wording.language,
             cover=wording.cover,
+            realm=self._exercise,
             attached=(attached,),
         )
         return compose(letter, self._signing_key(), certificate)
@@ -502,6 +510,7 @@ class Courier:
                 contact.address,
                 content,
                 key=delivery.key,
+                realm=self._node.config.node.realm,
                 secret=contact.secret,
                 handing=handing,
                 ca=self._node.config.notice.webhook_ca,

@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from serantau.desk.intake import Intake, Report
-from serantau.errors import TheirError
+from serantau.errors import BadInput, TheirError
 from serantau.node import Node
+from serantau.rules.realm import realm_of_tags, refusal
 from serantau.wire.bundle import Piece
 from serantau.wire.misp import to_stix
 from serantau.wire.misp_feed import MANIFEST, Fetch, read
@@ -62,8 +63,10 @@ def take_event(
     """Convert one MISP event and take its objects in.
 
     Raises:
-        BadInput: it has no time at all.
+        BadInput: it has no time at all, or is of another realm.
     """
+    if why := refusal("The MISP event", realm_of_tags(event), node.config.node.realm):
+        raise BadInput(why)
     converted = to_stix(event, node.reader)
     pieces = [
         Piece(ordinal=place, offset=0, line=0, raw=one)

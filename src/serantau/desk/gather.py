@@ -21,16 +21,20 @@ from typing import Any, BinaryIO, Final, Literal, cast
 from serantau.desk.intake import Intake, Report
 from serantau.errors import BadInput, PeerError, TheirError, TooLarge
 from serantau.node import Node
+from serantau.rules.realm import PROPERTY, refusal
 from serantau.wire.bundle import sniff
 from serantau.wire.fetch import Fetching, is_address
 
 # What is looked at in a folder; a file that is named outright may be called anything.
 SUFFIXES: Final = (".json", ".stix", ".stix2", ".ndjson", ".jsonl")
 STDIN: Final = "-"
+EXPORT: Final = "export.toml"
 _HEAD: Final = 1 << 20
 _MISP_BYTES: Final = 256_000_000
 _TOKEN: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"|[{}\[\]]', re.DOTALL)
-_COLON: Final = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(.)")
+_COLON: Final = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+(.{1,100})", re.DOTALL)
+_REALM: Final = PROPERTY.encode()
+_TEXT: Final = re.compile(rb'"([^"\\]*+)"')
 _GZIP: Final = b"\x1f\x8b"
 
 Kind = Literal["stix", "misp", "other"]
@@ -186,8 +190,12 @@ class Gathering:
             if progress is not None:
                 progress(rejoined.given, report)
 
+        realm = realm_of(rejoined.head) if kind == "stix" else ""
+        why = refusal("What it holds", realm, self._node.config.node.realm)
         if kind == "other":
             sheet.skipped = "neither STIX nor a MISP event"
+        elif why:
+            sheet.skipped = why.removesuffix(".")
         elif kind == "stix":
             sheet.report = self._intake.load(
                 cast("BinaryIO", rejoined),
@@ -242,7 +250,22 @@ def kind_of(head: bytes) -> Kind:
     if names is None or b"spec_version" in names or {b"type", b"id"} <= names.keys():
         return "stix"
     # A bundle's objects are a list; formats of maps have an object of that name.
-    return "stix" if names.get(b"objects") == b"[" else "other"
+    return "stix" if names.get(b"objects", b"")[:1] == b"[" else "other"
+
+
+def realm_of(head: bytes) -> str:
+    """Give the realm that a bundle or envelope says at its head; empty for none.
+
+    An object's own word is not looked at here: it is judged object by object.
+    """
+    if _REALM not in head and not head.startswith(_GZIP):
+        return ""
+    _, text = sniff(io.BytesIO(head))
+    names = _top_names(text) or {}
+    found = _TEXT.match(names.get(_REALM, b""))
+    if found is None or names.get(b"objects", b"")[:1] != b"[":
+        return ""
+    return found[1].decode("utf-8", "replace")
 
 
 def _top_names(text: bytes) -> dict[bytes, bytes] | None:
@@ -280,6 +303,12 @@ def _inputs(named: Path | str) -> Iterator[Input]:
         yield Input(str(path), path, 0, named=True, feed=True)
     elif str(path) == STDIN:
         yield Input("standard input", None, 0, named=True)
+    elif path.is_dir() and (path / EXPORT).is_file():
+        raise BadInput(
+            f"{path} is the export of a whole node, of whatever realm.",
+            mend="`serantau init --from` makes that node of it. Objects go from node "
+            "to node by `serantau share write`, or by TAXII.",
+        )
     elif path.is_dir():
         # Links in it are not followed: the folder is what was named.
         for folder, folders, names in os.walk(path):

@@ -27,6 +27,7 @@ from serantau.node import Node
 from serantau.records.registry import Caller
 from serantau.records.views import Asked
 from serantau.rules.marking import Marking, Tlp
+from serantau.rules.realm import LIVE, PROPERTY, tag_of
 from serantau.wire.misp_feed import Writing
 from serantau.wire.misp_graph import references, uuid_of
 from serantau.wire.misp_out import to_misp_event
@@ -77,6 +78,7 @@ class Handout:
         self._node = node
         self._share = Share(node)
         self._actor = actor
+        self._realm = node.config.node.realm
 
     def bundle(
         self,
@@ -104,6 +106,9 @@ class Handout:
         handed = Handed(party)
         digest = hashlib.blake2b(digest_size=16)
         stream.write(b'{"type":"bundle"')
+        if self._realm != LIVE:
+            # Before the objects, so that a reader knows before it takes one in.
+            stream.write(f',"{PROPERTY}":"{self._realm}"'.encode())
         for page in reading.pages(asked or Asked()):
             # STIX 2.1 §8: a bundle without objects has no list of them.
             before = b"," if handed.objects else b',"objects":['
@@ -239,6 +244,8 @@ class Handout:
         )
         event = sent.event["Event"]
         event["uuid"] = draft.uuid
+        if self._realm != LIVE:
+            event["Tag"].append({"name": tag_of(self._realm)})
         # The time grows also with what has none of its own (observables), or is older
         # than what came before it: a reader asks only for events that are younger.
         seconds = max(int(event["timestamp"]), draft.stamp // 1_000_000)
@@ -257,7 +264,7 @@ class Handout:
         """Tell a draft from every other that would become another event."""
         refs = {ref for one in draft.objects for ref in references(one)}
         said = [
-            *(__version__, *self._team()),
+            *(__version__, self._realm, *self._team()),
             *(draft.uuid, draft.info, draft.date, str(draft.stamp)),
             *sorted(draft.again),
             *(f"{ref} {known[ref]}" for ref in sorted(refs & known.keys())),

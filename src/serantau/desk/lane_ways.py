@@ -30,8 +30,16 @@ from serantau.errors import (
 from serantau.lane.originals import Draft
 from serantau.records.batches import State
 from serantau.records.feeds import Look
+from serantau.rules.realm import refusal
 from serantau.wire.download import Answer, Download, Wait, Write
-from serantau.wire.mailbox import Letter, Senders, attachments, imap, maildir
+from serantau.wire.mailbox import (
+    Letter,
+    Senders,
+    attachments,
+    imap,
+    maildir,
+    realm_of_mail,
+)
 
 _SECOND: Final = 1_000_000
 # A look that was begun by a process that is gone is begun anew after so long.
@@ -297,6 +305,9 @@ class Ways:
         raw = letter.read()
         if take_back(self.lane.node, raw, "mailbox"):
             return
+        realm = self.lane.node.config.node.realm
+        if why := refusal("The mail", realm_of_mail(raw), realm):
+            raise BadInput(why)
         files = attachments(raw, senders)
         if not files:
             raise BadInput("It has no attachment.")

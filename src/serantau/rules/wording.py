@@ -258,9 +258,11 @@ def word(facts: Facts, chosen: Catalogue, source: Catalogue) -> Wording:
         "",
         speech.say("signed", team=facts.team),
     ]
-    subject = speech.say("subject", **values)
+    subject, cover = speech.say("subject", **values), speech.say("cover", **values)
     if facts.exercise:
-        subject = speech.say("exercise_subject") + subject
+        # In both languages: whoever opens the mail may read only the other one.
+        mark = "".join(speech.both("exercise_subject"))
+        subject, cover = mark + subject, mark + cover
     text = "\n".join(said) + "\n"
     if speech.fell_back:
         notes = [
@@ -269,7 +271,6 @@ def word(facts: Facts, chosen: Catalogue, source: Catalogue) -> Wording:
             if "fallback" in catalogue.words
         ]
         text = "\n".join([*notes, "", text])
-    cover = speech.say("cover", **values)
     return Wording(subject, cover, text, speech.language)
 
 
@@ -278,7 +279,7 @@ def _opening(facts: Facts, speech: _Speech, values: Mapping[str, Any]) -> Iterab
     yield facts.level.label
     yield ""
     if facts.exercise:
-        yield speech.say("exercise")
+        yield from speech.both("exercise")
         yield ""
     yield speech.say("greeting", **values)
     yield ""
@@ -336,6 +337,10 @@ class _Speech:
 
     def say(self, key: str, /, **values: Any) -> str:
         return str(self._from("words", key)).format(**values)
+
+    def both(self, key: str) -> tuple[str, ...]:
+        """Give a text in the reader's language and in English, once where it is one."""
+        return tuple(dict.fromkeys((self.say(key), str(self._source.words[key]))))
 
     def class_name(self, name: str) -> str:
         return str(self._from("classes", name))

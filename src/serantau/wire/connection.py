@@ -78,6 +78,8 @@ class Connection:
         self._body_bytes = body_bytes
         self._clock = clock or SystemClock()
         headers = {"Accept": MEDIA_TYPE, "Accept-Encoding": "gzip"}
+        if realm:
+            headers[REALM_HEADER] = realm
         if token:
             headers["Authorization"] = f"Bearer {token}"
         elif user:

@@ -23,6 +23,7 @@ from typing import Final
 from serantau.clock import moment
 from serantau.errors import ConfigError
 from serantau.wire.openpgp import Certificate, Key, encrypt
+from serantau.wire.taxii import REALM_HEADER
 
 SECURITIES: Final = ("starttls", "tls", "none")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -53,6 +54,7 @@ class Letter:
 
     sender: name and address. to: one address. key: the idempotency key; it becomes the
     Message-ID. at: an instant. cover: the subject that an encrypted letter shows.
+    realm: of the node, when it is an exercise.
     """
 
     sender_name: str
@@ -64,6 +66,7 @@ class Letter:
     at: int
     language: str = "en"
     cover: str = ""
+    realm: str = ""
     attached: tuple[Attached, ...] = field(default=())
 
     @property
@@ -106,6 +109,8 @@ def _headers(letter: Letter, subject: str) -> bytes:
     # RFC 3834 §5: no vacation program answers it.
     made["Auto-Submitted"] = "auto-generated"
     made["Content-Language"] = letter.language
+    if letter.realm:
+        made[REALM_HEADER] = letter.realm
     made["MIME-Version"] = "1.0"
     head = _subject(subject) + _from(letter.sender_name, letter.sender)
     return head + made.as_bytes().removesuffix(b"\r\n")

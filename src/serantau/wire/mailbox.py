@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from serantau.errors import BadInput, BadRequest, PeerError, PeerUnreachable, TooLarge
+from serantau.wire.taxii import REALM_HEADER
 
 _SECONDS: Final = 60.0
 _IMAPS: Final = 993
@@ -94,6 +95,15 @@ def attachments(raw: bytes, senders: Senders) -> list[Attachment]:
         return list(_files(message))
     except _GIVES_UP as fault:
         raise BadInput(f"The mail cannot be read: {fault}.") from fault
+
+
+def realm_of_mail(raw: bytes) -> str:
+    """Give the realm that a mail says it is of; empty when it says none."""
+    try:
+        head = BytesParser(policy=_POLICY).parsebytes(raw, headersonly=True)
+        return str(head.get(REALM_HEADER, "")).strip()
+    except _GIVES_UP:
+        return ""
 
 
 # The parser gives up on some hostile mails in ways of its own.

@@ -11,6 +11,7 @@ from typing import Final
 import httpx2
 
 from serantau.wire.mail import Outcome
+from serantau.wire.taxii import REALM_HEADER
 
 KEY_HEADER: Final = "Idempotency-Key"
 SIGNATURE_HEADER: Final = "Serantau-Signature"
@@ -31,6 +32,7 @@ def post(
     content: bytes,
     *,
     key: str,
+    realm: str,
     secret: str,
     handing: Callable[[], None],
     ca: str = "",
@@ -42,12 +44,14 @@ def post(
         url: where to, of the registry.
         content: JSON.
         key: the idempotency key.
+        realm: of this node; a node of another does not take it.
         secret: signs the content; empty: it is not signed.
         handing: called before anything is sent. What it raises goes to the caller.
         ca: PEM file of the only authorities to trust; empty for the system's.
         timeout: seconds without an answer after which it counts as dead.
     """
     headers = {"Content-Type": "application/json", KEY_HEADER: f'"{key}"'}
+    headers[REALM_HEADER] = realm
     if secret:
         headers[SIGNATURE_HEADER] = signature(secret, content)
     handing()

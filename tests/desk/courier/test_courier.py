@@ -168,15 +168,22 @@ def test_a_letter_is_put_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_an_exercise_says_so_in_every_mail(
     tmp_path: Path, clock: SetClock, box: Mailbox
 ) -> None:
+    owner = pysequoia.Tsk.generate("Bank <cert@bank.example.th>")
+    sealed = str(owner.extract_certificate())
     with make_node(
         tmp_path / "x", clock, port=box.port, realm="exercise:acid", automatic=True
     ) as node:
-        reach(node)
+        reach(node, language="th")
+        reach(node, address="cert@bank.example.th", certificate=sealed)
         make(node)
-        assert send(node).sent == 1
-    mail = read(box.messages[0])
-    assert mail["Subject"].startswith("EXERCISE ")
+        assert send(node).sent == 2
+    mail, hidden = map(read, box.messages)
+    # In the reader's language, and in that of everyone who may open it.
+    assert mail["Subject"].startswith("ฝึกซ้อม EXERCISE ")
     assert "Nothing in it is real." in text_of(mail)
+    assert "ฝึกซ้อม ฝึกซ้อม" in text_of(mail)
+    assert hidden["Subject"].startswith("EXERCISE ")
+    assert mail["Serantau-Realm"] == hidden["Serantau-Realm"] == "exercise:acid"
 
 
 def test_nothing_goes_to_an_address_that_is_not_in_the_registry(

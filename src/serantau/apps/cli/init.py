@@ -24,7 +24,9 @@ def init(
     profile: Annotated[
         str | None, typer.Option(help="asean-2025, amcc7-2022, or a path.")
     ] = None,
-    realm: Annotated[str, typer.Option(help="live, or exercise:NAME.")] = "live",
+    realm: Annotated[
+        str | None, typer.Option(help="live, or exercise:NAME.", show_default="live")
+    ] = None,
     coordinator: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,7 +54,7 @@ def init(
     """
     ctx.obj.safe = "There is no node yet; run the same command again."
     if source is not None:
-        _restore(ctx, source, store, as_json)
+        _restore(ctx, source, realm, store, as_json)
         return
     from serantau.desk.found import Charter, found, refuse_second
     from serantau.wire.profile import load_profile
@@ -72,7 +74,7 @@ def init(
         team=asked(team, "Name of your team", "--team", listed),
         role=asked(role, "Role: member or coordinator", "--role", "member"),
         profile=chosen,
-        realm=realm,
+        realm=realm or "live",
         url=url,
         store=store,
         host=host,
@@ -112,10 +114,21 @@ def init(
         say(f"  {command} {line:<18} {meaning}")
 
 
-def _restore(ctx: typer.Context, source: Path, store: str, as_json: bool) -> None:
+def _restore(
+    ctx: typer.Context, source: Path, realm: str | None, store: str, as_json: bool
+) -> None:
     from serantau.apps.cli.progress import counted
-    from serantau.desk.carry import restore
+    from serantau.desk.carry import read_manifest, restore
+    from serantau.errors import BadInput
+    from serantau.rules.realm import refusal
 
+    held = str(read_manifest(source).get("realm", ""))
+    if why := refusal(f"The export in {source}", held, realm or held):
+        raise BadInput(
+            why,
+            mend="An export makes the node that it was of, with its keys. An exercise "
+            "is made with `init --realm` alone.",
+        )
     with counted("Restoring") as progress:
         carried = restore(source, ctx.obj.home, store=store, progress=progress)
     if as_json:

@@ -31,8 +31,9 @@ from serantau.apps.web.hall import Asking, Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
 from serantau.apps.web.memory import keep_memory
 from serantau.config import NodeConfig
-from serantau.errors import ConfigError, SerantauError
+from serantau.errors import ConfigError, Forbidden, SerantauError
 from serantau.node import Node
+from serantau.rules.realm import refusal
 from serantau.wire.taxii import REALM_HEADER
 
 ROLES: Final = ("all", "web", "worker")
@@ -50,10 +51,11 @@ class Doors(Litestar):
         config = hall.node.config
         self._hall = hall
         self._metrics = hall.metrics
+        self._realm = (_REALM, config.node.realm.encode())
         self._fixed = [
             (b"x-content-type-options", b"nosniff"),
             (b"referrer-policy", b"no-referrer"),
-            (REALM_HEADER.lower().encode(), config.node.realm.encode()),
+            self._realm,
         ]
         if config.http.certificate:
             self._fixed.append(
@@ -69,6 +71,13 @@ class Doors(Litestar):
         request_id = new_request_id()
         scope[REQUEST_ID] = request_id
         begun = time.perf_counter()
+        for field in scope["headers"]:
+            # Whatever it asks for: a node of another realm is not even logged in.
+            if field[0] == _REALM and field != self._realm:
+                theirs = field[1].decode("latin-1")
+                why = refusal("The caller", theirs, self._realm[1].decode())
+                await self._tell(scope, receive, send, begun, Forbidden(why))
+                return
         collection = taxii_door.asks_for_page(scope["method"], scope["path"])
         if collection:
             await self._page(scope, receive, send, begun, collection)
@@ -90,18 +99,29 @@ class Doors(Litestar):
                 self._hall, scope, collection, request_id
             )
         except Exception as fault:
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
-                scope["litestar_app"] = self
-                request: Asking = Request(cast("HTTPScope", scope), receive, send)
-                told = tell(request, fault).to_asgi_response(None, request)
-                sending = self._sending(scope, send, begun)
-                await told(cast("HTTPScope", scope), receive, sending)
+            await self._tell(scope, receive, send, begun, fault)
             return
         headers += self._fixed_of_pages
         headers.append((b"x-request-id", request_id.encode()))
         self._count(scope, 200, begun)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _tell(
+        self,
+        scope: dict[str, Any],
+        receive: Receive,
+        send: Send,
+        begun: float,
+        fault: Exception,
+    ) -> None:
+        """Tell a fault that was met before the router."""
+        with structlog.contextvars.bound_contextvars(request_id=scope[REQUEST_ID]):
+            scope["litestar_app"] = self
+            request: Asking = Request(cast("HTTPScope", scope), receive, send)
+            told = tell(request, fault).to_asgi_response(None, request)
+            sending = self._sending(scope, send, begun)
+            await told(cast("HTTPScope", scope), receive, sending)
 
     def _sending(self, scope: dict[str, Any], send: Send, begun: float) -> Send:
         """Give a `send` that adds the fixed headers, and counts the answer."""
@@ -136,6 +156,7 @@ class Doors(Litestar):
 
 
 _told: Final = logging.getLogger(__name__)
+_REALM: Final = REALM_HEADER.lower().encode()
 # What an answer says unless its door says otherwise.
 _UNLESS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
