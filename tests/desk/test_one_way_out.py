@@ -32,6 +32,7 @@ BODIES = {
     "apps/cli/objects.py": "told to the node's own people",
     "desk/lane_indicators.py": "indicators, read to match rows of events here",
     "desk/sightings.py": "a sighting of its own, compared with what it says now",
+    "desk/simulate.py": "this node's own objects, marked anew",
     "apps/taxii.py": "the body of an HTTP request",
     "wire/client.py": "the body of an HTTP response",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",

@@ -33,7 +33,7 @@ from serantau.rules.marking import (
     read_marking,
 )
 from serantau.rules.party import Party
-from serantau.rules.release import Verdict, judge
+from serantau.rules.release import Verdict, ended, judge
 
 _VIEWS_KEPT = 256
 _SAMPLES = 3
@@ -323,7 +323,14 @@ class Share:
             return [
                 Preview(
                     party,
-                    _rows(node.audiences.verdicts(tx, number), counts, samples, words),
+                    _rows(
+                        node.audiences.verdicts(tx, number)
+                        if party.active(now)
+                        else dict.fromkeys(counts, ended(party)),
+                        counts,
+                        samples,
+                        words,
+                    ),
                 )
                 for number, party in chosen
             ]
@@ -361,12 +368,7 @@ class Share:
                 f"rows about machines of {party}",
             )
         elif not held.active(tx.clock.now()):
-            refusal = Verdict(
-                False,
-                "party-blocked",
-                f"{party}, whose access has ended",
-                f"{party} to have access",
-            )
+            refusal = ended(held)
         if refusal is not None:
             return dict.fromkeys(levels, refusal)
         audiences = self._node.audiences

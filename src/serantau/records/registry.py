@@ -95,8 +95,9 @@ class Collection:
         return self.access.allows(self.access.read, party)
 
     def writable_by(self, party: Party) -> bool:
-        """Say whether the collection's rights let a party write."""
-        return self.box and self.access.allows(self.access.write, party)
+        """Say whether the collection's rights let a party write; never when blocked."""
+        allowed = self.access.allows(self.access.write, party)
+        return self.box and allowed and not party.blocked
 
 
 class Registry:

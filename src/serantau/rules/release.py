@@ -2,7 +2,7 @@
 
 `judge` asks fixed rules in a fixed order; the first that speaks gives the verdict, and
 what the table does not list is denied. It looks at nothing but its arguments: a party
-whose access has ended (`Party.active`) is stopped by who calls.
+whose access has ended (`Party.active`) is stopped by who calls, with `ended`.
 
 A verdict names audiences and circles: its text is for the releasing node's own people.
 """
@@ -68,6 +68,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
         # why not
         "party-blocked": "The party is blocked here: it gets nothing, CLEAR included.",
+        "party-ended": "The party's access has ended: it gets nothing.",
         "unknown-marking": "A marking is not exactly understood: it stays with us.",
         "tlp-forbids-kind": "TLP never lets this level reach such a party.",
         "red-by-person-only": "TLP:RED never goes by machine.",
@@ -228,6 +229,15 @@ def judge(
     by_part = (ask(part, (ref,)) for part in parts for ref in part.granular)
     refusal = next((each for each in by_part if not each.released), None)
     return _with_parts(whole, refusal, redacted=marked.redacted, policy=policy)
+
+
+def ended(recipient: Party) -> Verdict:
+    """Give the verdict on anything for a party whose access has ended."""
+    return _refused(
+        "party-ended",
+        f"{recipient.name}, whose access has ended",
+        f"{recipient.name} to have access",
+    )
 
 
 def _with_parts(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from commands import Run, indicator, opened, written
+from serantau.rules.marking import TLP_2_IDS, Tlp
 
 
 def test_a_dry_run_of_a_block_says_what_it_would_do_and_does_nothing(
@@ -51,6 +52,39 @@ def test_circles_are_set_listed_and_dropped(run: Run) -> None:
     assert run("circle", "set", "mekong", "nobody").code == 6
     assert run("circle", "drop", "mekong").code == 0
     assert run("circle", "list", "--json").json == []
+
+
+def test_a_circle_is_opened_only_after_what_that_opens_was_seen(
+    run: Run, tmp_path: Path
+) -> None:
+    run("circle", "set", "mekong", "la")
+    audience = run("share", "audience", "--circle", "mekong", "--json").json
+    marks = [TLP_2_IDS[Tlp.AMBER], audience["definition"]["id"]]
+    thing = indicator(1, object_marking_refs=marks)
+    run("load", written(tmp_path / "b.json", thing))
+    unseen = run("circle", "set", "mekong", "la", "kh")
+    assert unseen.code == 2
+    assert "newly released" in unseen.out
+    assert thing["id"] in unseen.out
+    assert "Nobody is there to be asked" in unseen.err
+    (circle,) = run("circle", "list", "--json").json
+    assert circle["members"] == ["la"]
+    flags = ("--circle", "mekong", "--member", "la", "--member", "kh", "--json")
+    told = run("share", "simulate", *flags).json
+    (party,) = told["parties"]
+    assert (party["party"], party["released"], party["withheld"]) == ("kh", 2, 0)
+    assert not told["applied"]
+    assert run("share", "simulate", *flags, "--apply").code == 2
+    stale = run("share", "simulate", *flags, "--apply", "--seen", "0" * 64)
+    assert stale.code == 2
+    assert "no longer true" in stale.err
+    done = run("share", "simulate", *flags, "--apply", "--seen", told["digest"])
+    assert done.json["applied"]
+    (kh,) = run("share", "preview", thing["id"], "--to", "kh", "--json").json
+    assert kh["released"] == 1
+    assert run("circle", "set", "mekong", "la", "--yes").code == 0
+    (kh,) = run("share", "preview", thing["id"], "--to", "kh", "--json").json
+    assert kh["released"] == 0
 
 
 def test_collections_are_added_with_rights(run: Run) -> None:

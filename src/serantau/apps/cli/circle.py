@@ -8,6 +8,7 @@ import typer
 
 from serantau.apps.cli.door import opened
 from serantau.apps.cli.output import Column, Json, answer, say
+from serantau.apps.cli.simulate import act
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What this node calls it.")]
@@ -43,13 +44,22 @@ def set_(
     members: Annotated[
         list[str], typer.Argument(metavar="PARTY...", help="All who are in it.")
     ],
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
 ) -> None:
     """Make a circle, or change who is in it.
 
-    Whoever comes in gets what was meant for the circle before, too.
+    Whoever comes in gets what was meant for the circle before, too: that is shown, and
+    asked about, before anything is changed.
     """
-    with opened(ctx) as node, node.db.write() as tx:
-        made = node.registry.put_circle(tx, name, members)
+    from serantau.desk.simulate import Simulation
+    from serantau.desk.supposing import CircleChange, Supposed
+
+    supposed = Supposed(circles={name: CircleChange(tuple(members))})
+    with opened(ctx) as node:
+        act(Simulation(node), supposed, yes=yes)
+        with node.db.read() as tx:
+            circles = node.audiences.circles(tx).values()
+        made = next(each for each in circles if each.name == name)
     say(f"Circle {name}: {', '.join(sorted(made.members))}")
     say(f"Audiences name it as {made.id}")
 

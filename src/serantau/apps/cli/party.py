@@ -105,6 +105,7 @@ def add(
     until: Until = None,
 ) -> None:
     """Add a party. From then on it may have what its kind may have."""
+    from serantau.desk.supposing import read_kind
     from serantau.errors import BadRequest, Conflict
     from serantau.rules import party as rules
 
@@ -115,7 +116,7 @@ def add(
             raise Conflict(
                 f"Party {name!r} is here already.", mend="`party set` changes it."
             )
-        fresh = _named(lambda: rules.Party(name, _kind(kind)))
+        fresh = _named(lambda: rules.Party(name, read_kind(kind)))
         new = _changed(
             fresh, None, title, identity, client_of, need_to_know, ceiling, until
         )
@@ -225,19 +226,13 @@ def _changed(
     ceiling: str | None,
     until: str | None,
 ) -> Party:
-    values: dict[str, Any] = {
-        "kind": None if kind is None else _kind(kind),
-        "title": title,
-        "identity": identity,
-        "client_of": client_of,
-        "need_to_know": need_to_know,
-    }
-    changed = {name: value for name, value in values.items() if value is not None}
-    if ceiling is not None:
-        changed["ceiling"] = _ceiling(ceiling)
-    if until is not None:
-        changed["until"] = _until(until)
-    return _named(lambda: replace(party, **changed))
+    from serantau.desk.supposing import PartyChange, party_as
+
+    change = PartyChange(
+        kind=kind, title=title, identity=identity, client_of=client_of,
+        need_to_know=need_to_know, ceiling=ceiling, until=until,
+    )  # fmt: skip
+    return party_as(party, change)
 
 
 def _named(make: Callable[[], Party]) -> Party:
@@ -253,41 +248,3 @@ def _kinds() -> str:
     from serantau.rules import party as rules
 
     return ", ".join(each for each in rules.Kind if each is not rules.Kind.OWN)
-
-
-def _kind(text: str) -> Any:
-    from serantau.errors import BadRequest
-    from serantau.rules import party as rules
-
-    try:
-        return rules.Kind(text)
-    except ValueError as fault:
-        raise BadRequest(
-            f"{text!r} is no kind of party.", mend="One of: " + _kinds()
-        ) from fault
-
-
-def _ceiling(text: str) -> Any:
-    from serantau.errors import BadRequest
-    from serantau.rules.marking import Tlp
-
-    if text in {"", "none"}:
-        return None
-    try:
-        return Tlp.parse(text)
-    except ValueError as fault:
-        raise BadRequest(f"--ceiling: {fault}.") from fault
-
-
-def _until(text: str) -> int | None:
-    from serantau.clock import instant
-    from serantau.errors import BadRequest
-
-    if text in {"", "none"}:
-        return None
-    try:
-        return instant(text if "T" in text else f"{text}T00:00:00Z")
-    except ValueError as fault:
-        raise BadRequest(
-            f"--until: {text!r} is no date.", mend="Such as 2027-01-31."
-        ) from fault

@@ -10,6 +10,7 @@ from serantau.apps.cli.audience import audience
 from serantau.apps.cli.door import opened
 from serantau.apps.cli.handout import write
 from serantau.apps.cli.output import Column, Json, brief, document, say, table
+from serantau.apps.cli.simulate import simulate
 
 if TYPE_CHECKING:
     from serantau.desk.share import Preview, Row
@@ -23,6 +24,7 @@ def share() -> None:
 
 
 app.command()(audience)
+app.command()(simulate)
 app.command()(write)
 
 
