@@ -7,6 +7,7 @@ import io
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,7 @@ def test_every_route_refuses_a_caller_of_another_realm(world: World) -> None:
 
 def test_every_page_of_a_drill_has_a_banner_and_no_live_one(world: World) -> None:
     for site, shown in ((world.la, True), (world.th, False)):
-        login = site.write(lambda tx, site=site: token(site, tx))
+        login = site.write(partial(token, site))
         for path in ("/", "/peers"):
             page = ask(site, "GET", path, Authorization=f"Bearer {login}")
             assert page.status_code == 200
