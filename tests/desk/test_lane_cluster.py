@@ -37,6 +37,7 @@ ip = "source_address"
 port = "source_port"
 kind = "type"
 """
+_GIVE_UP_SECONDS = 400
 ROWS = 24_000
 
 
@@ -149,10 +150,18 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             # Ray gives up when its processes take long to start on a busy machine.
             if not tries_left:
                 raise
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("a cluster that goes on waits for nothing so long")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(_GIVE_UP_SECONDS)
     try:
         cluster.second = cluster.add_node(**each)
         yield cluster
     finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
         cluster.shutdown()
 
 
