@@ -16,7 +16,7 @@ import msgspec
 import orjson
 
 from serantau.clock import instant, stix_text
-from serantau.desk.intake import FILE, Intake
+from serantau.desk.intake import Intake
 from serantau.desk.supposing import (
     MarkingChange,
     Supposed,
@@ -50,6 +50,7 @@ from serantau.wire.bundle import Piece
 MOST = 10_000
 """Objects that one change marks anew."""
 
+_FILE = "file"
 _SAMPLES = 3
 _MILLISECOND = 1000
 _UNJUDGED = Verdict(False, "not-judged", "no verdict", "a verdict")
@@ -328,7 +329,7 @@ class Simulation:
             return f"{one.id} has no versions, so it stays as it is marked"
         creator = data.get("created_by_ref", "")
         own = self._node.config.node.identity
-        if creator == own if creator else one.source == FILE:
+        if creator == own if creator else one.source == _FILE:
             return ""
         return f"{one.id} is by {creator or 'whoever sent it'}"
 
@@ -358,7 +359,7 @@ class Simulation:
             handled[one.id] = marked.handled_as
             made.append(orjson.dumps(data))
         intake = Intake(node)
-        usual = intake.handling(FILE)
+        usual = intake.handling(_FILE)
 
         def handle(version: ObjectVersion) -> Tlp:
             kept = handled.get(version.id)
@@ -371,7 +372,7 @@ class Simulation:
         report, _ = intake.batch(
             tx,
             pieces,
-            source=FILE,
+            source=_FILE,
             origin="a change of marking",
             handling=handle,
         )
