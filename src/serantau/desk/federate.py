@@ -183,15 +183,32 @@ class Federation:
         """Do what `pull` does over a line that is open already."""
         report = PullReport(peer.name)
         try:
+            with self._node.db.read() as tx:
+                self._expect_open(tx, peer)
             for collection in self._chosen(peer, client):
                 pulled = Pulled(collection.id, collection.title)
                 report.collections.append(pulled)
                 self._pull_collection(peer, client, collection, pulled)
             if client.api_root().member:
+                with self._node.db.read() as tx:
+                    self._expect_open(tx, peer)
                 report.events = self._abroad.fetch(peer, client)
         except PeerError as fault:
             report.fault = str(fault)
         return self._told(peer, report)
+
+    def _expect_open(self, tx: Tx, peer: Peer) -> None:
+        """Take nothing from a party that is blocked here, from that moment on.
+
+        Raises:
+            PeerError: it is.
+        """
+        held = self._node.registry.parties(tx).get(peer.name)
+        if held is not None and held[1].blocked:
+            raise PeerError(
+                f"{peer.name} is blocked here: nothing is taken from it.",
+                mend=f"`serantau party unblock {peer.name}` lifts that.",
+            )
 
     def _told(self, peer: Peer, report: PullReport) -> PullReport:
         """Write down how a pull ended."""
@@ -308,6 +325,7 @@ class Federation:
         handle_as = peer.handle_as or node.config.handling.sources.get(peer.name, "")
         origin = _origin(peer, collection)
         with node.db.write() as tx:
+            self._expect_open(tx, peer)
             report, _ = self._intake.admit(
                 tx,
                 versions,
