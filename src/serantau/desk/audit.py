@@ -1,0 +1,119 @@
+"""Who got an object, what left to a party, what a person decided: asked of the logs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from serantau.clock import instant, moment
+from serantau.desk.lane_ask import read_when
+from serantau.desk.share import Share
+from serantau.errors import BadRequest, NotFound
+from serantau.node import Node
+from serantau.records import audit as records
+from serantau.records.audit import Decision, Left, Period
+from serantau.records.ledger import Released
+
+_DAY: Final = re.compile(r"\d{4}-\d{2}(-\d{2})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """One version of an object in one release."""
+
+    version: str
+    release: Released
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Give a time zone by its name.
+
+    Raises:
+        BadRequest: there is none of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as fault:
+        raise BadRequest(
+            f"{name!r} is no time zone, expected one such as 'Asia/Bangkok'."
+        ) from fault
+
+
+def period(since: str, until: str, zone: ZoneInfo, now: int) -> Period:
+    """Read a period; a bare day or month begins at midnight in `zone`.
+
+    Raises:
+        BadRequest: one of them is no time, or they are the wrong way round.
+    """
+    found = Period(_instant(since, zone, now), _instant(until, zone, now))
+    bounds = found.bounds()
+    if bounds["since"] >= bounds["until"]:
+        raise BadRequest(f"--since {since} is not before --until {until}.")
+    return found
+
+
+def _instant(text: str, zone: ZoneInfo, now: int) -> int | None:
+    if _DAY.fullmatch(text) is None:
+        return read_when(text, now)
+    day = text if len(text) > len("2026-03") else f"{text}-01"
+    try:
+        return instant(datetime.fromisoformat(day).replace(tzinfo=zone).isoformat())
+    except (ValueError, OverflowError) as fault:
+        raise BadRequest(f"{text!r} is no day or month.") from fault
+
+
+def in_zone(at: int, zone: ZoneInfo) -> str:
+    """Give an instant as a person in a zone reads it."""
+    return f"{moment(at).astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+class Audit:
+    """Answers from the logs of one node. Reads only."""
+
+    def __init__(self, node: Node) -> None:
+        """Ask `node`."""
+        self._node = node
+
+    def of_object(self, object_id: str, within: Period) -> list[Got]:
+        """List every release of every version of an object, the oldest first.
+
+        Raises:
+            NotFound: the node holds no such object.
+        """
+        share = Share(self._node)
+        with self._node.db.read() as tx:
+            versions = self._node.search.versions(tx, object_id)
+        if not versions:
+            raise NotFound(
+                f"There is no object {object_id!r} here.",
+                mend="`serantau search` finds objects by name or value.",
+            )
+        bounds = within.bounds()
+        found = [
+            Got(version.version, one)
+            for version in versions
+            for one in share.who_got(version)
+            if bounds["since"] <= one.at < bounds["until"]
+        ]
+        return sorted(found, key=lambda got: (got.release.at, got.release.number))
+
+    def of_party(self, name: str, within: Period, limit: int) -> list[Left]:
+        """List what left to a party, the oldest first.
+
+        Raises:
+            NotFound: no party has this name.
+        """
+        with self._node.db.read() as tx:
+            number, _ = self._node.registry.party(tx, name)
+            return records.left_to(tx, number, within, limit)
+
+    def of_person(
+        self, name: str, within: Period, limit: int
+    ) -> tuple[list[Decision], list[Left]]:
+        """List what a person or login decided, and what it let go, the oldest first."""
+        with self._node.db.read() as tx:
+            decided = records.decisions(tx, name, within, limit)
+            return decided, records.left_by(tx, name, within, limit)

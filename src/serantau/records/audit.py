@@ -1,0 +1,114 @@
+"""What the records tell of who did what. Others write it; here it is only read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from serantau.records.database import Tx
+
+_END: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From an instant up to, not with, another; None: without end."""
+
+    since: int | None = None
+    until: int | None = None
+
+    def bounds(self) -> dict[str, int]:
+        """Give it as what a statement binds."""
+        return {
+            "since": self.since or 0,
+            "until": _END if self.until is None else self.until,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A row of the release log. count: objects or rows. request: what was asked."""
+
+    number: int
+    at: int
+    party: str
+    actor: str
+    way: str
+    collection: str
+    count: int
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person did. about: to what or whom. why: as it was said."""
+
+    at: int
+    actor: str
+    what: str
+    about: str
+    why: str
+
+
+_LEFT: Final = (
+    "SELECT r.n, r.at, coalesce(p.name, '') AS party, r.actor, r.way, "
+    "coalesce(c.alias, '') AS collection, r.count, r.request FROM ledger.release r "
+    "LEFT JOIN party p ON p.n = r.party LEFT JOIN collection c ON c.n = r.collection "
+    "WHERE r.at >= :since AND r.at < :until AND "
+)
+_ORDER: Final = " ORDER BY r.at, r.n LIMIT :limit"
+
+# Each gives at, about and why. Only the last deed on a notice has a name.
+_DECISIONS: Final = (
+    (
+        "erased rows",
+        "SELECT at, about, reason AS why FROM erasure WHERE actor = :actor "
+        "AND at >= :since AND at < :until ORDER BY at LIMIT :limit",
+    ),
+    (
+        "ended an alarm on a log",
+        "SELECT ended AS at, node AS about, reason AS why FROM log_alarm "
+        "WHERE actor = :actor AND ended >= :since AND ended < :until AND ended > 0 "
+        "ORDER BY ended LIMIT :limit",
+    ),
+    (
+        "decided on a notice",
+        "SELECT n.changed AS at, coalesce(p.name, '') || ' ' || n.class || ' ' || "
+        "n.day || ' (' || n.state || ')' AS about, n.fault AS why FROM notice n "
+        "LEFT JOIN party p ON p.n = n.party WHERE n.actor = :actor "
+        "AND n.changed >= :since AND n.changed < :until ORDER BY n.changed "
+        "LIMIT :limit",
+    ),
+)
+
+
+def left_to(tx: Tx, party: int, period: Period, limit: int) -> list[Left]:
+    """List what left to a party, the oldest first."""
+    found = tx.rows(
+        _LEFT + "r.party = :party" + _ORDER,
+        party=party,
+        limit=limit,
+        **period.bounds(),
+    )
+    return [Left(*row) for row in found]
+
+
+def left_by(tx: Tx, actor: str, period: Period, limit: int) -> list[Left]:
+    """List what left by a person or login, the oldest first."""
+    found = tx.rows(
+        _LEFT + "r.actor = :actor" + _ORDER,
+        actor=actor,
+        limit=limit,
+        **period.bounds(),
+    )
+    return [Left(*row) for row in found]
+
+
+def decisions(tx: Tx, actor: str, period: Period, limit: int) -> list[Decision]:
+    """List what a person did that is no release, the oldest first."""
+    found = [
+        Decision(int(row.at), actor, what, row.about, row.why)
+        for what, query in _DECISIONS
+        for row in tx.rows(query, actor=actor, limit=limit, **period.bounds())
+    ]
+    return sorted(found, key=lambda one: (one.at, one.what, one.about))[:limit]
