@@ -35,6 +35,7 @@ BODIES = {
     "desk/simulate.py": "this node's own objects, marked anew",
     "apps/taxii.py": "the body of an HTTP request",
     "wire/client.py": "the body of an HTTP response",
+    "wire/ledger.py": "the body of an HTTP response",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
     "testing.py": "what a test compares",
 }
