@@ -35,7 +35,7 @@ def bind(db: Database, keys: Path, realm: str) -> None:
         said = ""
     except (OSError, UnicodeDecodeError) as fault:
         raise ConfigError(f"{path} cannot be read: {fault}.") from fault
-    _check(f"The keys in {keys}", said, realm)
+    _check(f"The folder {keys}", said, realm)
     with db.read() as tx:
         held = tx.value("SELECT value FROM meta WHERE name = :name", name=_NAME)
     if held is None:
