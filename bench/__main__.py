@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import federation, footprint, ingest, lane, pages, scale, soak
+from bench import federation, footprint, ingest, lane, log, pages, scale, soak
 from bench.figures import (
     Figure,
     Part,
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Sizes], list[Figure]]] = {
     "sync": federation.measure_sync,
     "hints": federation.measure_hints,
     "memory": footprint.measure_memory,
+    "log": log.measure,
     "lane": lane.measure_chain,
     "lane-files": lane.measure_files,
     "lane-post": lane.measure_post,
@@ -89,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--full",
         action="store_true",
-        help="a file of 20 GB and 100 million archived rows; wants 60 GB of disk",
+        help="a file of 20 GB, 100 million archived rows, a log of 10 million leaves; "
+        "wants 60 GB of disk",
     )
     common.add_argument("--runs", type=int, help="how often each figure is measured")
     common.add_argument(

@@ -12,12 +12,12 @@ class Sizes:
 
     folder: where nodes and inputs are made. runs: how often each figure is measured.
     objects: in a store or input. large: in the larger of two inputs. seconds: of load
-    on a server. singles: objects sent one by one. small, big: stores that pages are
-    compared between. Of the event lane: rows, large_rows: of a report, and of one whose
-    memory is watched. indicators: that the node looks for. ranges: what share of the
-    usual ranges and assets it has. files, posts: small ones.
-    matched: rows, and as many indicators. archived: rows that are asked
-    for, of so many days.
+    on a server. singles: objects sent one by one. leaves: of the release log's tree.
+    small, big: stores that pages are compared between. Of the event lane: rows,
+    large_rows: of a report, and of one whose memory is watched. indicators: that the
+    node looks for. ranges: what share of the usual ranges and assets it has. files,
+    posts: small ones. matched: rows, and as many indicators. archived: rows that are
+    asked for, of so many days.
     """
 
     folder: Path
@@ -26,6 +26,7 @@ class Sizes:
     large: int = 1_000_000
     seconds: float = 5.0
     singles: int = 100
+    leaves: int = 1_000_000
     small: int = 100_000
     big: int = 1_000_000
     rows: int = 1_000_000
@@ -41,7 +42,7 @@ class Sizes:
 
 def full(folder: Path) -> Sizes:
     """Give the sizes that the targets name: a file of 20 GB, 100 million rows."""
-    return Sizes(folder, large_rows=32_600_000, archived=100_000_000)
+    return Sizes(folder, large_rows=32_600_000, archived=100_000_000, leaves=10_000_000)
 
 
 def quick(folder: Path) -> Sizes:
@@ -53,6 +54,7 @@ def quick(folder: Path) -> Sizes:
         large=20_000,
         seconds=1.0,
         singles=5,
+        leaves=3_000,
         small=4_000,
         big=20_000,
         rows=20_000,

@@ -9,9 +9,10 @@ without a leaf, which the next one seals.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -22,7 +23,9 @@ from serantau.records.tree import Log
 from serantau.rules.leaf import (
     NO_OBJECTS,
     RELEASE,
+    VERSION,
     blinded,
+    json_text,
     object_digest,
     page_root,
     release_leaf,
@@ -61,6 +64,22 @@ class Plan:
     gaps: list[tuple[int, int]]
     last: int
     digests: dict[int, bytes] = field(default_factory=dict)
+
+
+class Again(NamedTuple):
+    """A leaf that was made anew. row: its row's number, None when that is gone.
+
+    hash: empty where its row is none. verdicts, granted: their digest and number.
+    objects: the root of its page. stamps: of the objects on it, packed.
+    """
+
+    seq: int
+    row: int | None
+    hash: bytes
+    verdicts: str | None
+    granted: Any
+    objects: Any
+    stamps: Any
 
 
 class Leaves:
@@ -235,6 +254,48 @@ class Leaves:
             end=end,
         ):
             yield int(row.seq), row if row.n is not None else None
+
+    def hashes(self, tx: Tx, log: Log, start: int, end: int) -> Iterator[Again]:
+        """Make the hashes of a range of leaves anew, of their rows, by place.
+
+        As `each` and `text` do, with what does not change from leaf to leaf done once:
+        ten million of them are to be made while somebody waits.
+        """
+        sha256, blake2b = hashlib.sha256, hashlib.blake2b
+        dumps, secret, kind = orjson.dumps, log.secret, RELEASE.encode()
+        node = json_text(self._member)
+        no_objects = NO_OBJECTS
+        for (
+            seq, recipient, objects, n, at, actor, way, collection, granted, request,
+            count, stamps, receipt, verdicts,
+        ) in tx.execute(
+            f"SELECT l.n, l.recipient, l.objects, {_FIELDS} FROM ledger.leaf l "
+            f"LEFT JOIN ledger.release r ON r.n = l.row {_FROM} "
+            "WHERE l.n >= :start AND l.n < :end ORDER BY l.n",
+            {"start": start, "end": end},
+        ).fetchall():  # fmt: skip
+            if n is None:
+                yield Again(seq, None, b"", None, 0, None, b"")
+                continue
+            salts = blake2b(b"%b:%d" % (kind, n), key=secret, digest_size=64).digest()
+            try:
+                told = dumps([actor, collection, count, granted, request])
+                rest = sha256(b"%b%b\0%b" % (salts[32:48], told, stamps)).hexdigest()
+                got = sha256(salts[:16] + recipient.encode()).hexdigest()
+                why = sha256(salts[16:32] + (verdicts or "").encode()).hexdigest()
+                page = objects.hex() if objects is not None else no_objects
+                promised = f',"receipt":"{receipt}"' if receipt else ""
+                text = (
+                    f'\0{{"at":{at},"node":{node},"objects":"{page}","purpose":""'
+                    f'{promised},"recipient":"{got}","rest":"{rest}","seq":{seq},'
+                    f'"type":"{RELEASE}","v":{VERSION},"verdict":"{why}",'
+                    f'"way":{json_text(way)}}}'
+                )
+                made = sha256(text.encode()).digest()
+            except (TypeError, ValueError, AttributeError):
+                # SQLite keeps a value of any kind, whatever the column is made for.
+                made = b""
+            yield Again(seq, n, made, verdicts, granted, objects, stamps)
 
     @staticmethod
     def unsealed(tx: Tx) -> int | None:

@@ -99,15 +99,16 @@ def release_leaf(
     """
     promised = f',"receipt":"{receipt}"' if receipt else ""
     return (
-        f'{{"at":{at},"node":{_text(node)},"objects":"{objects}",'
-        f'"purpose":{_text(purpose)}{promised},"recipient":"{recipient}",'
+        f'{{"at":{at},"node":{json_text(node)},"objects":"{objects}",'
+        f'"purpose":{json_text(purpose)}{promised},"recipient":"{recipient}",'
         f'"rest":"{rest}","seq":{seq},"type":"{RELEASE}","v":{VERSION},'
-        f'"verdict":"{verdict}","way":{_text(way)}}}'
+        f'"verdict":"{verdict}","way":{json_text(way)}}}'
     ).encode()
 
 
 @lru_cache(maxsize=256)
-def _text(text: str) -> str:
+def json_text(text: str) -> str:
+    """Write a text as JSON; what stands in leaves comes again and again."""
     return orjson.dumps(text).decode()
 
 
