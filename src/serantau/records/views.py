@@ -26,7 +26,7 @@ _DENSE = 4
 _FEW = 50
 # Rows of one range that a page looks at, for each object that is wanted, where only a
 # look at each of them tells whether it is the first version of its object.
-_LOOKED_AT = 10
+_LOOKED_AT = 3
 
 
 @dataclass(frozen=True, slots=True)
