@@ -40,13 +40,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ApiRoot:
-    """An API root. realm, member: what a Serantau node says of itself, else empty."""
+    """An API root.
+
+    realm, member, identity: what a Serantau node says of itself, else empty.
+    """
 
     url: str
     title: str
     max_content_length: int
     realm: str
     member: str
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,11 @@ class PageIn:
     more: bool
     next: str
     resume: str
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusIn:
-    receipt: str = ""
     """What became of a POST. failures: (object id, message)."""
 
     id: str
@@ -120,11 +124,11 @@ class TaxiiClient:
         clock: Clock | None = None,
         sleep: Callable[[float], object] = time.sleep,
         transport: httpx2.BaseTransport | None = None,
+        receipts: bool = False,
     ) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
-        receipts: bool = False,
             url: an API root, a discovery resource, or the server's bare address.
             name: what to call the server in messages; its host when empty.
             user: for Basic authentication, with `password`.
@@ -140,11 +144,11 @@ class TaxiiClient:
             clock: tells how far off a Retry-After date is.
             sleep: waits that many seconds.
             transport: what carries requests, instead of sockets.
+            receipts: whether to ask for one with each page.
 
         Raises:
             PeerError: an address that cannot be used, or is unsafe for a login.
         """
-            receipts: whether to ask for one with each page.
         self._line = Connection(
             url,
             name=name,
@@ -159,20 +163,20 @@ class TaxiiClient:
             clock=clock,
             sleep=sleep,
             transport=transport,
+            extra={RECEIPT_HEADER: WANTED} if receipts else {},
         )
         self.name = self._line.name
         self._pages = pages
         self._root: ApiRoot | None = None
-            extra={RECEIPT_HEADER: WANTED} if receipts else {},
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._line.close()
 
     @property
     def line(self) -> Connection:
         """Give the line to the server, for what is no TAXII."""
         return self._line
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._line.close()
 
     def __enter__(self) -> TaxiiClient:
         return self
@@ -224,6 +228,7 @@ class TaxiiClient:
             max_content_length=size if isinstance(size, int) and size > 0 else 0,
             realm=str(found.get("x_serantau_realm", "")),
             member=str(found.get("x_serantau_member", "")),
+            identity=str(found.get("x_serantau_identity", "")),
         )
         self._line.check_realm(root.realm)
         return root
