@@ -3,6 +3,8 @@
 Each table is a file of JSON lines, object bodies as they are served. Stamps and numbers
 are kept, so that a restored node gives its callers the same pages under the same
 cursors, and tells the same of every release. What search looks through is made anew.
+The event lane's files are a little younger than the rows: a batch that they have and
+the rows do not yet call done is marked in them, and does not count twice.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,16 @@ import tomli_w
 
 from serantau import __version__
 from serantau.clock import Clock, SystemClock, taxii_text
-from serantau.config import FILE_NAME, NodeConfig
+from serantau.config import FILE_NAME
+from serantau.desk.broken_off import JOURNAL, Begun, broken_off
+from serantau.desk.carry_files import (
+    UNIT,
+    Packing,
+    Unpacking,
+    changed,
+    measure,
+    refuse_full,
+)
 from serantau.desk.found import (
     check_configuration,
     make_home,
@@ -33,6 +43,7 @@ from serantau.desk.found import (
     write_whole,
 )
 from serantau.desk.gather import EXPORT
+from serantau.desk.whole import alone
 from serantau.errors import BadInput, Conflict
 from serantau.node import Node
 from serantau.records import tables
@@ -42,9 +53,8 @@ from serantau.rules.realm import refusal
 from serantau.rules.stix import Limits, Reader, Refused
 from serantau.wire.schemas import load_schemas
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MANIFEST: Final = EXPORT
-KEYS: Final = "keys"
 SQLITE: Final = "sqlite"
 _ROWS: Final = 500
 _UNLIMITED: Final = 1 << 62
@@ -55,49 +65,115 @@ Progress = Callable[[int, str], None]
 
 @dataclass(slots=True)
 class Carried:
-    """What was carried: rows by table, and how many objects search will not find."""
+    """What was carried.
+
+    rows: by table. unread: objects that search will not find. files, bytes: beside the
+    rows. events: what the manifest says of the event lane.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     unread: int = 0
+    files: int = 0
+    bytes: int = 0
+    events: dict[str, Any] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         """Count all rows."""
         return sum(self.rows.values())
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """Tell it to a program."""
+        return {
+            "rows": self.rows,
+            "files": self.files,
+            "bytes": self.bytes,
+            "events": self.events,
+        }
 
-def count(node: Node) -> int:
-    """Count the rows that an export would write."""
+
+class _Counting:
+    """Counts rows, and kilobytes of files, for whoever wants to know how far it is."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._done = 0
+
+    def __call__(self, more: int, said: str) -> None:
+        self._done += more
+        if self._progress is not None:
+            self._progress(self._done, said)
+
+
+def count(node: Node, *, events: bool = True) -> int:
+    """Count the rows that an export would write, and the kilobytes of its files."""
     with node.db.read() as tx:
-        return sum(
+        rows = sum(
             int(
                 tx.connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
             )
             for table in tables.metadata.sorted_tables
         )
+        return rows + measure(node, tx, events=events)
 
 
-def export(node: Node, folder: Path, progress: Progress | None = None) -> Carried:
-    """Write all data of a node into a new folder, of one moment of its store.
+def count_exported(folder: Path) -> int:
+    """Count the same of an export.
+
+    Raises:
+        BadInput: it is none, not whole, or not of this version.
+    """
+    manifest = read_manifest(folder)
+    rows = sum(said["rows"] for said in manifest["tables"].values())
+    return int(rows + manifest["files"]["kilobytes"])
+
+
+def export(
+    node: Node,
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    events: bool = True,
+) -> Carried:
+    """Write all data of a node into a new folder; the node may go on running.
 
     The folder holds the keys too: it is worth as much care as the node. Its manifest is
     written last; without it, it is no export.
 
+    Args:
+        node: whose data.
+        folder: a new one, or an empty one.
+        progress: called with what is done, as `count` counts, and a few words.
+        events: whether the archive and the bytes of batches come too.
+
     Raises:
         Conflict: the folder is there and not empty.
+        StoreError: the disk has no room, or the archive cannot be read.
     """
     if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty.", mend="Name a new folder.")
     make_home(folder)
+    step = _Counting(progress)
     carried = Carried()
     files: dict[str, dict[str, Any]] = {}
+    packing = Packing(node, folder, step)
     with node.db.read() as tx:
+        refuse_full(folder, measure(node, tx, events=events) * UNIT)
+        if events:
+            # After the rows' moment, which that was: what they call done is in there.
+            packing.pin()
         for table in tables.metadata.sorted_tables:
-            files[table.name] = _write_table(tx, table, folder, carried, progress)
+            files[table.name] = _write_table(tx, table, folder, carried, step)
         at = taxii_text(tx.clock.now())
-    shutil.copytree(node.config.keys, folder / KEYS)
-    (folder / KEYS).chmod(0o700)
-    write_whole(folder / FILE_NAME, (node.home / FILE_NAME).read_bytes())
+    listed = packing.pack(_file(folder, tables.batch) if events else None)
+    carried.files, carried.bytes = listed["count"], listed["bytes"]
+    left = {
+        "carried": False,
+        "archive": node.config.archive,
+        "originals": str(node.config.lane_folder),
+    }
+    carried.events = packing.said() if events else left
     manifest = {
         "format": FORMAT,
         "revision": head(),
@@ -105,6 +181,8 @@ def export(node: Node, folder: Path, progress: Progress | None = None) -> Carrie
         "at": at,
         "member": node.config.node.member,
         "realm": node.config.node.realm,
+        "files": listed,
+        "events": carried.events,
         "tables": files,
     }
     write_whole(folder / MANIFEST, tomli_w.dumps(manifest).encode())
@@ -112,7 +190,7 @@ def export(node: Node, folder: Path, progress: Progress | None = None) -> Carrie
 
 
 def _write_table(
-    tx: Tx, table: sa.Table, folder: Path, carried: Carried, progress: Progress | None
+    tx: Tx, table: sa.Table, folder: Path, carried: Carried, step: _Counting
 ) -> dict[str, Any]:
     digest, written = hashlib.sha256(), 0
     handle = os.open(_file(folder, table), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -121,13 +199,12 @@ def _write_table(
             digest.update(line)
             file.write(line)
             written += 1
-            if progress is not None and written % _ROWS == 0:
-                progress(carried.total + written, table.name)
+            if written % _ROWS == 0:
+                step(_ROWS, table.name)
         file.flush()
         os.fsync(file.fileno())
     carried.rows[table.name] = written
-    if progress is not None:
-        progress(carried.total, table.name)
+    step(written % _ROWS, table.name)
     return {"rows": written, "sha256": digest.hexdigest()}
 
 
@@ -158,26 +235,33 @@ def restore(
     home: Path,
     *,
     store: str = "",
+    archive: str = "",
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> Carried:
-    """Make a node of an export. Rows come in as one transaction, the settings last.
+    """Make a node of an export; one that was broken off goes on.
+
+    Files come first, rows as one transaction, the settings last: without these there is
+    no node.
 
     Args:
         folder: what `export` wrote.
         home: the folder of the node to be.
         store: URL of another database than the settings say; `sqlite` for a file in the
             folder.
-        progress: called with the rows read so far and the table.
+        archive: another place for the tables of events than the settings say.
+        progress: called with what is done, as `count_exported` counts, and a few words.
         clock: where the present comes from.
 
     Raises:
-        Conflict: there is a node in `home`, or in the database.
-        BadInput: the export is not whole, of another version or of another realm.
+        Conflict: there is a node in `home`, or in the database, or events in the
+            archive; or another restore into it was broken off, or runs.
+        BadInput: the export is not whole, damaged, or of another version or realm.
+        StoreError: a disk has no room, or a store failed.
     """
     manifest = read_manifest(folder)
     refuse_second(home)
-    text = _settings(folder, store)
+    text = _settings(folder, store, archive)
     config = check_configuration(home, text)
     if why := refusal(
         f"The export in {folder}", str(manifest.get("realm", "")), config.node.realm
@@ -188,20 +272,80 @@ def restore(
             "export makes the node that it was of; an exercise is made with `init`.",
         )
     make_home(home)
-    _restore_keys(folder, config)
-    carried = Carried()
-    with Node(config, clock or SystemClock()) as node, node.db.write() as tx:
+    with alone(home):
+        refuse_second(home)
+        unpacking = Unpacking(folder, manifest, config)
+        step = _Counting(progress)
+        carried = Carried(
+            files=manifest["files"]["count"],
+            bytes=manifest["files"]["bytes"],
+            events=manifest["events"],
+        )
+        unpacking.unpack_keys()
+        with Node(config, clock or SystemClock()) as node:
+            there = _begin(folder, node, unpacking)
+            unpacking.unpack(step)
+            unpacking.check()
+            if there:
+                # It ended between this and the settings.
+                carried.rows = {
+                    name: said["rows"] for name, said in manifest["tables"].items()
+                }
+            else:
+                _read_tables(node, folder, manifest, carried, step)
+        step(0, FILE_NAME)
+        write_whole(home / FILE_NAME, text.encode())
+        (home / JOURNAL).unlink()
+    return carried
+
+
+def _begin(folder: Path, node: Node, unpacking: Unpacking) -> bool:
+    """Make sure that nothing is in the way, but what an earlier try put there.
+
+    Says whether that came so far that the rows are there.
+    """
+    manifest = (folder / MANIFEST).read_bytes()
+    ours = Begun(
+        hashlib.sha256(manifest).hexdigest(),
+        str(folder.absolute()),
+        node.db.shown,
+        node.config.archive,
+    )
+    begun = Begun.of(node.home)
+    if begun is not None and begun.export != ours.export:
+        raise broken_off(node.home, begun)
+    there = False
+    with node.db.read() as tx:
+        if begun is not None and begun.store == ours.store:
+            own = node.registry.parties(tx).get(node.config.node.member)
+            there = own is not None and own[1].identity == node.config.node.identity
+        if not there:
+            refuse_occupied(node, tx)
+    if begun is None or begun.archive != ours.archive:
+        unpacking.refuse_occupied()
+    if begun is None:
+        unpacking.refuse_full()
+    ours.keep(node.home)
+    return there
+
+
+def _read_tables(
+    node: Node,
+    folder: Path,
+    manifest: Mapping[str, Any],
+    carried: Carried,
+    step: _Counting,
+) -> None:
+    with node.db.write() as tx:
         refuse_occupied(node, tx)
         for table in tables.metadata.sorted_tables:
             tx.connection.execute(sa.delete(table))
             said = manifest["tables"].get(table.name)
             if said is None:
                 raise BadInput(f"{folder / MANIFEST} names no table {table.name}.")
-            _read_table(tx, table, folder, said, carried, progress)
+            _read_table(tx, table, folder, said, carried, step)
             if not tx.lite:
                 _count_on(tx, table)
-    write_whole(home / FILE_NAME, text.encode())
-    return carried
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -227,23 +371,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _settings(folder: Path, store: str) -> str:
-    text = (folder / FILE_NAME).read_text(encoding="utf-8")
-    if not store:
+def _settings(folder: Path, store: str, archive: str) -> str:
+    try:
+        text = (folder / FILE_NAME).read_text(encoding="utf-8")
+        settings = tomllib.loads(text)
+    except (OSError, ValueError) as fault:
+        raise changed(folder / FILE_NAME) from fault
+    if not store and not archive:
         return text
-    settings = tomllib.loads(text)
-    held = settings.setdefault("store", {})
-    if store == SQLITE:
-        held.pop("url", None)
-    else:
-        held["url"] = store
+    if store:
+        held = settings.setdefault("store", {})
+        if store == SQLITE:
+            held.pop("url", None)
+        else:
+            held["url"] = store
+    if archive:
+        settings.setdefault("lane", {})["archive"] = archive
     return tomli_w.dumps(settings)
-
-
-def _restore_keys(folder: Path, config: NodeConfig) -> None:
-    config.keys.mkdir(mode=0o700, exist_ok=True)
-    for key in sorted((folder / KEYS).iterdir()):
-        write_whole(config.keys / key.name, key.read_bytes())
 
 
 def _read_table(
@@ -252,7 +396,7 @@ def _read_table(
     folder: Path,
     said: Mapping[str, Any],
     carried: Carried,
-    progress: Progress | None,
+    step: _Counting,
 ) -> None:
     """Read one table's file, and make sure that it is the one that was written."""
     path, digest = _file(folder, table), hashlib.sha256()
@@ -266,8 +410,7 @@ def _read_table(
             if texts is not None:
                 texts.add(rows, names.index("added"), names.index(_BODY))
             carried.rows[table.name] += len(rows)
-            if progress is not None:
-                progress(carried.total, table.name)
+            step(len(rows), table.name)
     if texts is not None:
         carried.unread = texts.unread
     if digest.hexdigest() != said["sha256"]:

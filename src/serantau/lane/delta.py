@@ -475,8 +475,11 @@ class Table:
             if after // _CHECKPOINT_EVERY > before // _CHECKPOINT_EVERY:
                 self.checkpoint()
 
-    def checkpoint(self) -> None:
-        """Write the state down whole, so that opening need not read every commit."""
+    def checkpoint(self) -> int:
+        """Write the state down whole, so that opening need not read every commit.
+
+        Gives its version.
+        """
         with told(self.root):
             table = DeltaTable(self.root, storage_options=self.storage)
             table.create_checkpoint()
@@ -486,6 +489,7 @@ class Table:
                     sync(path)
                 sync(log / "_last_checkpoint")
                 sync(log)
+            return int(table.version())
 
     def _sync_log(self, first: int, last: int) -> None:
         """Have commits on disk: SQL may say that a batch is done right after."""

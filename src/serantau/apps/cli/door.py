@@ -29,8 +29,10 @@ def config_of(
 @contextmanager
 def opened(ctx: typer.Context) -> Iterator[Node]:
     """Open the node for the length of a command."""
+    from serantau.desk.broken_off import refuse_broken_off
     from serantau.node import Node
 
+    refuse_broken_off(ctx.obj.home)
     with _quiet(), Node(config_of(ctx)) as node:
         yield node
 

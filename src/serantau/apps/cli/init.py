@@ -46,6 +46,12 @@ def init(
         Path | None,
         typer.Option("--from", help="Restore the node that this export holds."),
     ] = None,
+    archive: Annotated[
+        str,
+        typer.Option(
+            help="With --from: another place for events, a folder or s3://BUCKET/PATH."
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Make a node in a folder, or restore one from an export.
@@ -54,13 +60,15 @@ def init(
     """
     ctx.obj.safe = "There is no node yet; run the same command again."
     if source is not None:
-        _restore(ctx, source, realm, store, as_json)
+        _restore(ctx, source, realm, store, archive, as_json)
         return
+    from serantau.desk.broken_off import refuse_broken_off
     from serantau.desk.found import Charter, found, refuse_second
     from serantau.wire.profile import load_profile
 
     home = ctx.obj.home
     refuse_second(home)
+    refuse_broken_off(home)
     chosen = asked(profile, "Profile of the region", "--profile", "asean-2025")
     known = load_profile(chosen)
     if member is None:
@@ -115,27 +123,39 @@ def init(
 
 
 def _restore(
-    ctx: typer.Context, source: Path, realm: str | None, store: str, as_json: bool
+    ctx: typer.Context,
+    source: Path,
+    realm: str | None,
+    store: str,
+    archive: str,
+    as_json: bool,
 ) -> None:
+    from serantau.apps.cli.export import tell_events
     from serantau.apps.cli.progress import counted
-    from serantau.desk.carry import read_manifest, restore
+    from serantau.desk import carry
     from serantau.errors import BadInput
     from serantau.rules.realm import refusal
 
-    held = str(read_manifest(source).get("realm", ""))
+    ctx.obj.safe = "There is no node yet; run the same command again, and it goes on."
+    held = str(carry.read_manifest(source).get("realm", ""))
     if why := refusal(f"The export in {source}", held, realm or held):
         raise BadInput(
             why,
             mend="An export makes the node that it was of, with its keys. An exercise "
             "is made with `init --realm` alone.",
         )
-    with counted("Restoring") as progress:
-        carried = restore(source, ctx.obj.home, store=store, progress=progress)
+    home = ctx.obj.home
+    with counted("Restoring", carry.count_exported(source)) as step:
+        carried = carry.restore(
+            source, home, store=store, archive=archive, progress=step
+        )
     if as_json:
-        document({"home": str(ctx.obj.home), "rows": carried.rows})
+        document({"home": str(home), **carried.said})
         return
     say(
-        f"The node is restored in {ctx.obj.home}: {carried.total:,} rows, "
-        f"{carried.rows.get('object', 0):,} of them object versions."
+        f"The node is restored in {home}: {carried.total:,} rows, "
+        f"{carried.rows.get('object', 0):,} of them object versions, "
+        f"and {carried.files:,} files."
     )
+    tell_events(carried.events)
     say("Stop the node it was exported from before this one runs: they are the same.")
