@@ -77,7 +77,7 @@ class Connection:
         self._timeout = timeout
         self._body_bytes = body_bytes
         self._clock = clock or SystemClock()
-        headers = {"Accept": MEDIA_TYPE, "Accept-Encoding": "gzip"}
+        headers = {"Accept": MEDIA_TYPE, "Accept-Encoding": "gzip", **extra}
         if realm:
             headers[REALM_HEADER] = realm
         if token:
