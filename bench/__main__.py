@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench import federation, footprint, ingest, lane, log, pages, scale, soak
 from bench.figures import (
@@ -82,8 +83,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+def _common(**settings: Any) -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, **settings)
     common.add_argument(
         "--quick", action="store_true", help="small sizes: only to see that it works"
     )
@@ -103,8 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--folder", type=Path, help="where nodes are made; a temporary folder without"
     )
+    return common
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__, parents=[common]
+        prog="python -m bench", description=__doc__, parents=[_common()]
     )
     parser.add_argument(
         "--only",
@@ -113,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PART,...",
         help=f"some of {', '.join(PARTS)}",
     )
+    # What was said before the command holds, unless it is said again behind it.
+    common = _common(argument_default=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="scale|soak")
     scaled = commands.add_parser(
         "scale", parents=[common], help="page time in a large store and in a small one"
