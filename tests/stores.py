@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
+from serantau.records.admission import Admission
 from serantau.records.audiences import Audiences
 from serantau.records.database import Database
 from serantau.records.ledger import Ledger
-from serantau.records.objects import Admission, Objects
+from serantau.records.objects import Objects
 from serantau.records.registry import Registry
 from serantau.records.search import Search
 from serantau.records.views import Asked, Page, Saved, Views

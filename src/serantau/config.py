@@ -282,6 +282,25 @@ class NoticeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_seconds: int = 900
 
 
+class SigningSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the key is that signs in this node's name.
+
+    key_file: PEM file of it, such as one that a secret store puts there; empty:
+    `keys/identity.pem`, which `init` makes. key: the PEM text itself, handed in as the
+    variable SERANTAU_SIGNING_KEY. passphrase_file: a file with its passphrase.
+    passphrase: the passphrase itself, as SERANTAU_SIGNING_PASSPHRASE.
+    """
+
+    key_file: str = ""
+    key: str = ""
+    passphrase_file: str = ""
+    passphrase: str = ""
+
+    def __repr__(self) -> str:
+        # Two of these are secrets, and a configuration may be shown.
+        return f"SigningSection(key_file={self.key_file!r})"
+
+
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is logged. level: debug, info, warning or error. format: text or json."""
 
@@ -305,6 +324,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feeds: dict[str, FeedSection] = {}
     mail: MailSection = msgspec.field(default_factory=MailSection)
     notice: NoticeSection = msgspec.field(default_factory=NoticeSection)
+    signing: SigningSection = msgspec.field(default_factory=SigningSection)
     log: LogSection = msgspec.field(default_factory=LogSection)
 
     @property
@@ -401,6 +421,14 @@ def _check(config: NodeConfig, path: Path) -> None:
         )
     _check_ledger(f"{path}: ledger", config.ledger)
     _check_notice(f"{path}: notice", config.notice)
+    for secret in ("key", "passphrase"):
+        if getattr(config.signing, secret) and getattr(
+            config.signing, f"{secret}_file"
+        ):
+            raise ConfigError(
+                f"{path}: signing.{secret} and signing.{secret}_file are both set; "
+                "one of them is enough"
+            )
     if bool(config.http.certificate) != bool(config.http.key):
         raise ConfigError(
             f"{path}: http.certificate and http.key go together; one is missing"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +15,7 @@ from serantau.records.database import Database
 from serantau.records.ledger import Ledger
 from serantau.records.migrations import current, head, migrate
 from serantau.records.objects import Objects
+from serantau.records.pins import Pins
 from serantau.records.quarantine import Quarantine
 from serantau.records.realm import bind
 from serantau.records.registry import Registry
@@ -31,7 +31,7 @@ from serantau.wire.signer import Signer, keep_signer, new_signer
 
 SEAL_FILE = "seal.key"
 SIGNING_FILE = "identity.pem"
-_SIGNED_WITH = "signing-key"
+NEXT_FILE = "identity.next.pem"
 
 _log = structlog.get_logger(__name__)
 
@@ -85,6 +85,7 @@ class Node:
         self.quarantine = Quarantine()
         self.reader = reader_of(config.limits)
         self.search = Search(self.reader)
+        self._signer: Signer | None = None
 
     @property
     def seal(self) -> Seal:
@@ -102,7 +103,7 @@ class Node:
                 mend="Restore the folder keys/ from a backup; peers' secrets need it.",
             ) from fault
 
-    @cached_property
+    @property
     def signer(self) -> Signer:
         """Give what signs in this node's name.
 
@@ -112,23 +113,72 @@ class Node:
         Raises:
             ConfigError: the key cannot be used, or the one it signed with is gone.
         """
-        path = self.config.keys / SIGNING_FILE
         with self.db.read() as tx:
-            before = tx.value(
-                "SELECT value FROM meta WHERE name = :name", name=_SIGNED_WITH
+            told = Pins.signed_with(tx)
+        held = self._signer
+        if held is None or told not in {"", held.key.id}:
+            held = self._signer = self._read_signer(told)
+        return held
+
+    def _read_signer(self, told: str) -> Signer:
+        """Read the key; `told`: the id of the one that others know, if they do."""
+        signing = self.config.signing
+        if signing.key:
+            signer = Signer.read(signing.key.encode(), self.passphrase, "signing.key")
+        else:
+            path = Path(signing.key_file or self.config.keys / SIGNING_FILE)
+            if not (signing.key_file or told or path.exists()):
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                if keep_signer(path, made := new_signer(), self.passphrase):
+                    _log.warning("signing_key_made", key=made.key.id, path=str(path))
+            follower = self.config.keys / NEXT_FILE
+            # A change of keys that was broken off: what others know holds.
+            if (
+                told
+                and not signing.key_file
+                and follower.exists()
+                and self._read_key(follower).key.id == told
+            ):
+                follower.replace(path)
+            signer = self._read_key(path)
+        if told not in {"", signer.key.id}:
+            raise ConfigError(
+                f"This node's key is {signer.key.id}, and others know {told} as its.",
+                mend="Restore the folder keys/ from a backup, or hand in that key. "
+                "When it is gone for good: `serantau key revoke --help`.",
             )
-        if before is None and not path.exists():
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            if keep_signer(path, made := new_signer()):
-                _log.warning("signing_key_made", key=made.key.id, path=str(path))
+        return signer
+
+    def _read_key(self, path: Path) -> Signer:
         try:
-            signer = Signer.read(path.read_bytes(), "", str(path))
+            return Signer.read(path.read_bytes(), self.passphrase, str(path))
         except OSError as fault:
             raise ConfigError(
                 f"{path} cannot be read: {fault.strerror}.",
-                mend="Restore the folder keys/ from a backup.",
+                mend="Restore the folder keys/ from a backup. "
+                "When it is gone for good: `serantau key revoke --help`.",
             ) from fault
-        return signer
+
+    @property
+    def passphrase(self) -> str:
+        """Give the passphrase of the signing key; empty: none.
+
+        Raises:
+            ConfigError: the file that holds it cannot be read.
+        """
+        signing = self.config.signing
+        if signing.passphrase or not signing.passphrase_file:
+            return signing.passphrase
+        try:
+            return Path(signing.passphrase_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigError(
+                f"signing.passphrase_file cannot be read: {fault}."
+            ) from fault
+
+    def forget_signer(self) -> None:
+        """Read the signing key anew when it is next asked for."""
+        self._signer = None
 
     @property
     def profile(self) -> Profile:

@@ -13,6 +13,7 @@ client to another's doors through memory. A scenario reads like an incident:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import queue
 import threading
 import uuid
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 
 import httpx2
 import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from serantau.apps.web.server import create_app
 from serantau.clock import SetClock
@@ -36,21 +38,31 @@ from serantau.config import (
 )
 from serantau.desk.federate import WHOLE, Federation, PullReport
 from serantau.desk.intake import Intake, Report
-from serantau.node import SEAL_FILE, Node
+from serantau.node import SEAL_FILE, SIGNING_FILE, Node
 from serantau.records.peers import Peer
+from serantau.records.pins import PinRow, Pins
 from serantau.records.registry import Access
 from serantau.records.seal import Seal
+from serantau.rules.key import Key
 from serantau.rules.party import Circle, Kind, Party
 from serantau.wire.bundle import Piece
+from serantau.wire.signer import Signer, keep_signer
 
 T = TypeVar("T")
 _PATIENCE = 60.0
+_COMPARING = (Kind.MEMBER, Kind.COORDINATOR)
 _SPACE = uuid.UUID("3f0c4d2e-52e4-4d68-9a40-3a3f0f0f9a11")
 
 
 def identity_of(name: str) -> str:
     """Give the STIX id of a member's identity in a region."""
     return f"identity--{uuid.uuid5(_SPACE, name)}"
+
+
+def signer_of(name: str) -> Signer:
+    """Give what a node of a region signs with: the same in every run."""
+    seed = hashlib.sha256(f"a region's {name}".encode()).digest()
+    return Signer(Ed25519PrivateKey.from_private_bytes(seed))
 
 
 class Region:
@@ -99,11 +111,22 @@ class Region:
             self.close()
             raise
 
-    def join(self, name: str, kind: Kind = Kind.MEMBER, *, realm: str = "") -> Site:
-        """Open one more node; those here and it get to know each other as parties."""
+    def join(
+        self,
+        name: str,
+        kind: Kind = Kind.MEMBER,
+        *,
+        realm: str = "",
+        pinned: bool = True,
+    ) -> Site:
+        """Open one more node; those here and it get to know each other as parties.
+
+        pinned: the members among them also pin each other's keys.
+        """
         home = self._folder / name
         (home / "keys").mkdir(parents=True)
         (home / "keys" / SEAL_FILE).write_bytes(Seal.new_key())
+        keep_signer(home / "keys" / SIGNING_FILE, signer_of(name))
         config = NodeConfig(
             home=home,
             node=NodeSection(
@@ -111,6 +134,7 @@ class Region:
                 team=f"{name} CERT",
                 realm=realm or self._realm,
                 identity=identity_of(name),
+                role="coordinator" if kind is Kind.COORDINATOR else "member",
             ),
             store=StoreSection(url=self._urls.get(name, "")),
             handling=self._handling,
@@ -122,6 +146,11 @@ class Region:
         for other in [*self._sites.values()]:
             other.party(name, kind=kind)
             site.party(other.name, kind=self._kinds[other.name])
+            # Members compare fingerprints when they first meet, as people would.
+            if kind in _COMPARING and pinned:
+                other.pin(name)
+            if self._kinds[other.name] in _COMPARING and pinned:
+                site.pin(other.name)
         self._sites[name] = site
         return site
 
@@ -257,6 +286,12 @@ class Site:
 
         self.write(put)
 
+    def pin(self, name: str, key: Key | None = None) -> None:
+        """Pin a party's key, as a person does who compared its words."""
+        key = key or signer_of(name).key
+        row = PinRow(name, key.id, key, identity_of(name), 0, "admin")
+        self.write(lambda tx: Pins().put(tx, row))
+
     def circle(self, name: str, members: Iterable[str]) -> Circle:
         """Make a circle on this node, or say anew who is in it."""
         return self.write(lambda tx: self.node.registry.put_circle(tx, name, members))
@@ -290,6 +325,16 @@ class Site:
             for place, one in enumerate(objects, 1)
         )
         return self.intake.take(pieces, origin="a file", **how)
+
+    def plant(self, *objects: Mapping[str, Any]) -> None:
+        """Put objects into the store as no honest node would: nothing is looked at."""
+        versions = [self.node.reader.read(orjson.dumps(each)) for each in objects]
+        handling = self.intake.handling("file")
+        self.write(
+            lambda tx: self.node.objects.admit(
+                tx, versions, source="file", handling=handling
+            )
+        )
 
     def sync(self) -> list[PullReport]:
         """Pull once from every enabled peer."""

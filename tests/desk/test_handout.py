@@ -437,7 +437,7 @@ def test_handout_as_misp_loads_into_another_node(
     path = tmp_path / "events.json"
     with whole(path) as stream:
         Handout(region["th"].node, ACTOR).misp_file("sg", stream)
-    region.join("sg")
+    region.join("sg", pinned=False)
     gathering = Gathering(region["sg"].node)
     (given,) = gathering.inputs([path])
     sheet = gathering.take(given)

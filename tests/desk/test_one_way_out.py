@@ -26,6 +26,8 @@ BODIES = {
     "lane/formats/reading.py": "rows of events, held where they were cut",
     "desk/intake.py": "a status, told to the party that caused it",
     "desk/screening.py": "what just came in, on its way to quarantine",
+    "desk/keys.py": "what came in or is held, to see whether its signature holds",
+    "desk/signing.py": "this node's own objects, to be signed",
     "desk/arriving.py": "what is held, compared with what comes in",
     "desk/dossier.py": "told to the node's own people",
     "apps/web/api/objects.py": "told to the node's own people",
@@ -52,6 +54,7 @@ PAGES = {
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
 }
 QUERIES = {
+    "desk/keys.py": "what is held, compared with what comes in",
     "desk/lane_indicators.py": "indicators, read to match rows of events here",
     "desk/arriving.py": "what is held, compared with what comes in",
     "desk/intake.py": "a status, told to the party that caused it",

@@ -124,6 +124,7 @@ async def api_root(request: Asking) -> Response[bytes]:
         custom={
             "x_serantau_member": config.node.member,
             "x_serantau_realm": config.node.realm,
+            "x_serantau_identity": config.node.identity,
         },
     )
     return await _respond(request, body)

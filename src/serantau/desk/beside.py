@@ -20,13 +20,15 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, fields
 from operator import attrgetter
 from types import TracebackType
 from typing import IO, Any, Final, NamedTuple
 
 from serantau.errors import SerantauError
+from serantau.rules.key import Key, State
+from serantau.rules.signature import examine
 from serantau.rules.stix import Limits, ObjectVersion, Reader, Refused
 from serantau.wire.bundle import Piece
 from serantau.wire.schemas import load_schemas
@@ -55,9 +57,16 @@ class Finding(NamedTuple):
 
 
 Checked = tuple[list[ObjectVersion], list[Finding]]
+Known = Mapping[str, Sequence[Key]]
+_NOBODY: Final[Known] = {}
 
 
-def check(reader: Reader, pieces: Iterable[Piece], derive_as: str = "") -> Checked:
+def check(
+    reader: Reader,
+    pieces: Iterable[Piece],
+    derive_as: str = "",
+    keys: Known = _NOBODY,
+) -> Checked:
     """Check pieces one by one.
 
     Args:
@@ -65,6 +74,7 @@ def check(reader: Reader, pieces: Iterable[Piece], derive_as: str = "") -> Check
         pieces: as `wire.bundle` cuts them.
         derive_as: when set, the identity in whose name a redacted object is derived
             from each one that has granular markings.
+        keys: whose signatures are known; each object's is examined.
 
     Returns:
         What may be admitted, and what may not, both in order. Only of marking
@@ -82,6 +92,8 @@ def check(reader: Reader, pieces: Iterable[Piece], derive_as: str = "") -> Check
             findings.append(_finding(piece, refused))
             continue
         versions.append(version)
+        told, reason, key_id = examine(version.data, keys, modified=version.modified)
+        version.examined = (told.value, reason, key_id)
         if version.type != _DEFINITION:
             version.data = _NOTHING
         if derive_as and version.granular_refs:
@@ -131,13 +143,14 @@ class Beside:
         self._faults: list[list[Finding]] = []
         self._send((astuple(limits), derive_as, patience))
 
-    def send(self, pieces: Sequence[Piece]) -> None:
+    def send(self, pieces: Sequence[Piece], keys: Known = _NOBODY) -> None:
         """Have pieces checked. What has been sent and not received waits in memory."""
         # What the cutting of the input found at fault is known here already.
         self._faults.append(
             [_finding(each, each.fault) for each in pieces if not each.raw]
         )
-        self._send([(each.ordinal, each.line, each.raw) for each in pieces if each.raw])
+        rows = [(each.ordinal, each.line, each.raw) for each in pieces if each.raw]
+        self._send((_plain(keys), rows))
 
     def ready(self) -> bool:
         """Say whether `receive` would not have to wait for long."""
@@ -196,34 +209,36 @@ class Aide:
         self._one = threading.Lock()
         self._end = weakref.finalize(self, lambda: None)
 
-    def check(self, reader: Reader, pieces: Sequence[Piece]) -> Checked:
+    def check(
+        self, reader: Reader, pieces: Sequence[Piece], keys: Known = _NOBODY
+    ) -> Checked:
         """Check pieces here and, if there are many, beside."""
         derive_as = self._how[1]
         if len(pieces) < _WORTH or (os.cpu_count() or 1) < 2:
-            return check(reader, pieces, derive_as)
+            return check(reader, pieces, derive_as, keys)
         if not self._one.acquire(blocking=False):
-            return check(reader, pieces, derive_as)
+            return check(reader, pieces, derive_as, keys)
         try:
-            return self._halves(reader, pieces, derive_as)
+            return self._halves(reader, pieces, derive_as, keys)
         finally:
             self._one.release()
 
     def _halves(
-        self, reader: Reader, pieces: Sequence[Piece], derive_as: str
+        self, reader: Reader, pieces: Sequence[Piece], derive_as: str, keys: Known
     ) -> Checked:
         half = len(pieces) // 2
         beside, self._beside = self._beside, None
         if beside is None:
             self._start()
-            return check(reader, pieces, derive_as)
+            return check(reader, pieces, derive_as, keys)
         # Until both halves are here it is nobody's: a fault leaves it in the middle.
         try:
-            beside.send(pieces[half:])
-            versions, findings = check(reader, pieces[:half], derive_as)
+            beside.send(pieces[half:], keys)
+            versions, findings = check(reader, pieces[:half], derive_as, keys)
             more, found = beside.receive()
         except ProcessGone:
             self._start()
-            return check(reader, pieces, derive_as)
+            return check(reader, pieces, derive_as, keys)
         except BaseException:
             self._end()
             raise
@@ -240,6 +255,25 @@ class Aide:
         with self._one:
             self._beside = None
             self._end()
+
+
+def _plain(keys: Known) -> tuple[Any, ...]:
+    """Write keys as what goes through a pipe."""
+    return tuple(
+        (whose, tuple((k.id, k.public, k.since, k.until, k.state.value) for k in ring))
+        for whose, ring in keys.items()
+    )
+
+
+def _known(plain: Iterable[Any]) -> dict[str, list[Key]]:
+    """Read keys as `_plain` wrote them."""
+    return {
+        whose: [
+            Key(id_, public, since, until, State(state))
+            for id_, public, since, until, state in ring
+        ]
+        for whose, ring in plain
+    }
 
 
 def _widen(pipe: IO[bytes]) -> None:
@@ -306,8 +340,9 @@ def _main() -> None:
             batch = work.get(timeout=patience)
         except queue.Empty:
             os._exit(0)
-        pieces = [Piece(ordinal, 0, line, raw) for ordinal, line, raw in batch]
-        versions, findings = check(reader, pieces, derive_as)
+        plain, rows = batch
+        pieces = [Piece(ordinal, 0, line, raw) for ordinal, line, raw in rows]
+        versions, findings = check(reader, pieces, derive_as, _known(plain))
         done.put((list(map(_columns, versions)), list(map(tuple, findings))))
 
 

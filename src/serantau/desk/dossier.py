@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from serantau.desk.keys import Keys, standing
 from serantau.desk.share import Share
 from serantau.errors import NotFound
 from serantau.node import Node
@@ -15,15 +16,20 @@ from serantau.records.ledger import Released
 from serantau.records.search import Found
 from serantau.rules.party import Party
 from serantau.rules.release import Verdict
+from serantau.rules.signature import Examined
 from serantau.rules.stix import Refused
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version: as found, what it is marked with in words, and who got it."""
+    """One version: as found, what it is marked with in words, and who got it.
+
+    signature: how it stands with its creator's signature now.
+    """
 
     found: Found
     marking: str
+    signature: Examined
     released: Sequence[Released]
 
 
@@ -91,6 +97,7 @@ def dossier(node: Node, object_id: str, *, most: int = 200) -> Dossier:
                 "`serantau quarantine list` shows what was refused.",
             )
         newest = found[-1]
+        ring = Keys(node).ring(tx)
         referred = node.search.neighbours(tx, object_id, most)
         verdicts = []
         for number, party in node.registry.parties(tx).values():
@@ -106,7 +113,12 @@ def dossier(node: Node, object_id: str, *, most: int = 200) -> Dossier:
         name=name_of(node, newest.body),
         data=version.data,
         versions=[
-            Version(one, share.marking(one), share.who_got(one))
+            Version(
+                one,
+                share.marking(one),
+                standing(one.body, ring, one.added),
+                share.who_got(one),
+            )
             for one in reversed(found)
         ],
         refers=[

@@ -20,13 +20,16 @@ from serantau.desk.abroad import Abroad
 from serantau.desk.arriving import Arriving
 from serantau.desk.follow import Follow
 from serantau.desk.intake import Intake, Report
+from serantau.desk.keys import WAITING, Bringer
 from serantau.desk.reading import BATCH, Read, Reading
 from serantau.errors import PeerError, SerantauError
 from serantau.node import Node
 from serantau.records.database import Tx
 from serantau.records.peers import Peer, Peers
 from serantau.records.quarantine import Fault
+from serantau.rules.party import Kind
 from serantau.rules.stix import ObjectVersion
+from serantau.rules.trust import Demand
 from serantau.wire.client import CollectionIn, TaxiiClient
 
 # Federation wants every version: a new member has the history, not only its end.
@@ -211,7 +214,9 @@ class Federation:
             )
 
     def _told(self, peer: Peer, report: PullReport) -> PullReport:
-        """Write down how a pull ended."""
+        """Write down how a pull ended; what waited for a key it brought is tried."""
+        if self._intake.turned:
+            self._intake.again(WAITING)
         with self._node.db.write() as tx:
             self.peers.ended(tx, peer, "", next(iter(report.faults), ""))
             for pulled in report.collections:
@@ -264,16 +269,17 @@ class Federation:
         )
 
         def settle(resume: str, held: int) -> None:
-            self._admit(peer, collection, [], [], resume, held)
+            self._admit(peer, collection, [], [], resume, held, "")
 
         arriving = Arriving(pages, self._node.db, settle, self._stop)
-        reading = Reading(self._node, _origin(peer, collection))
+        reading = self._intake.reading(_origin(peer, collection))
+        claimed = self._claimed(peer, client)
         try:
             with closing(self._read(reading, arriving)) as batches:
                 for versions, faults in batches:
                     resume, held = arriving.passed()
                     report = self._admit(
-                        peer, collection, versions, faults, resume, held
+                        peer, collection, versions, faults, resume, held, claimed
                     )
                     pulled.new += report.new
                     pulled.held += report.held
@@ -315,25 +321,36 @@ class Federation:
         faults: list[Fault],
         resume: str,
         held: int,
+        claimed: str,
     ) -> Report:
         """Take in a batch and move the cursor up to `resume`, in one transaction.
 
-        `held` objects before it were here already, and were not even read.
+        `held` objects before it were here already, and were not even read. `claimed`:
+        whom the peer says it is.
         """
         node = self._node
         # The label is kept with what is refused, so that a retry handles it the same.
         handle_as = peer.handle_as or node.config.handling.sources.get(peer.name, "")
         origin = _origin(peer, collection)
+        source = f"peer:{peer.name}"
+        bringer = Bringer(
+            source,
+            origin,
+            ours=False,
+            demand=Demand(peer.signatures),
+            claimed=claimed,
+        )
         with node.db.write() as tx:
             self._expect_open(tx, peer)
             report, _ = self._intake.admit(
                 tx,
                 versions,
                 faults,
-                source=f"peer:{peer.name}",
+                source=source,
                 origin=origin,
                 handling=self._intake.handling(peer.name, handle_as),
                 handle_as=handle_as,
+                bringer=bringer,
             )
             self.peers.advance(
                 tx,
@@ -345,6 +362,17 @@ class Federation:
                 refused=report.refused,
             )
         return report
+
+    def _claimed(self, peer: Peer, client: TaxiiClient) -> str:
+        """Give the identity that a member's node says is its own; empty for others.
+
+        Nothing is believed because of it: what is in that name has to be signed.
+        """
+        with self._node.db.read() as tx:
+            held = self._node.registry.parties(tx).get(peer.name)
+        if held is None or held[1].kind not in {Kind.MEMBER, Kind.COORDINATOR}:
+            return ""
+        return client.api_root().identity
 
     def status(self) -> list[PeerStatus]:
         """Tell how it stands with each peer."""

@@ -15,16 +15,20 @@ import tomli_w
 
 from serantau.clock import Clock, SystemClock, moment, stix_text
 from serantau.config import FILE_NAME, NodeConfig, load_config
+from serantau.desk.signing import pin_profile
 from serantau.errors import BadRequest, Conflict
 from serantau.node import SEAL_FILE, SIGNING_FILE, Node
 from serantau.records.database import Tx
+from serantau.records.pins import PinRow, Pins
 from serantau.records.registry import EVERYONE, PUBLIC, Access, Query
 from serantau.records.seal import Seal
 from serantau.rules.marking import TLP_2_IDS, Tlp, audience_extension_objects
 from serantau.rules.party import Kind, Party
 from serantau.rules.profile import Member, Profile
+from serantau.rules.signature import signed
+from serantau.rules.statement import declare_keys, key_extension_objects
 from serantau.wire.profile import load_profile
-from serantau.wire.signer import keep_signer, new_signer
+from serantau.wire.signer import Signer, keep_signer, new_signer
 
 ADMIN = "admin"
 SOURCE = "founding"
@@ -93,13 +97,14 @@ def found(home: Path, charter: Charter, clock: Clock | None = None) -> Founded:
     make_keys(config)
     password = new_password()
     with Node(config, clock) as node, node.db.write() as tx:
+        signer = node.signer
         refuse_occupied(node, tx)
         parties = _parties(charter, profile, identity, clock)
         for party in parties:
             node.registry.put_party(tx, party)
         _collections(node, tx)
         node.registry.add_user(tx, ADMIN, charter.member, "admin", password)
-        _first_objects(node, tx, identity)
+        _first_objects(node, tx, identity, signer)
     write_whole(home / FILE_NAME, text.encode())
     return Founded(home, identity, password, len(parties))
 
@@ -264,8 +269,8 @@ def _collections(node: Node, tx: Tx) -> None:
     )
 
 
-def _first_objects(node: Node, tx: Tx, identity: str) -> None:
-    """Store who we are, and what makes our audience markings readable to others."""
+def _first_objects(node: Node, tx: Tx, identity: str, signer: Signer) -> None:
+    """Store who we are, and what makes our markings and signatures readable."""
     now = stix_text(tx.clock.now())
     config = node.config.node
     ours: dict[str, Any] = {
@@ -284,8 +289,18 @@ def _first_objects(node: Node, tx: Tx, identity: str) -> None:
         ours["x_serantau_realm"] = config.realm
     versions = [
         node.reader.read(orjson.dumps(each))
-        for each in (ours, *audience_extension_objects())
+        for each in (
+            signed(declare_keys(ours, signer.key), signer.jws),
+            *audience_extension_objects(),
+            *key_extension_objects(),
+        )
     ]
     node.objects.admit(
         tx, versions, source=SOURCE, handling=lambda version: Tlp.AMBER_STRICT
     )
+    pin_profile(node, tx)
+    own = PinRow(
+        config.member, signer.key.id, signer.key, identity, tx.clock.now(), SOURCE
+    )
+    Pins().put(tx, own)
+    Pins.sign_with(tx, signer.key.id)

@@ -10,28 +10,33 @@ import gc
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import orjson
 
 from serantau.clock import taxii_text
+from serantau.desk.keys import Bringer, Keys
 from serantau.desk.reading import Reading
-from serantau.desk.screening import screen
+from serantau.desk.screening import PEER, screen
 from serantau.errors import BadInput, BadRequest, Forbidden, NotFound
 from serantau.node import Node, limits_of
 from serantau.records import tables
+from serantau.records.admission import Admission, Refusal
 from serantau.records.database import Tx
-from serantau.records.objects import Admission, Handling, Refusal
-from serantau.records.quarantine import Fault
+from serantau.records.objects import Handling
+from serantau.records.peers import Peers
+from serantau.records.quarantine import Fault, Held
 from serantau.records.registry import Caller, Collection
 from serantau.rules.marking import Tlp
 from serantau.rules.stix import ObjectVersion
+from serantau.rules.trust import Demand
 from serantau.wire.bundle import Piece, iter_objects
 from serantau.wire.envelope import read_envelope
 
 STATUS_KEPT = 7 * 86_400 * 1_000_000
+FILE = "file"
 _DEFINITIONS = ("marking-definition", "extension-definition")
 
 
@@ -74,6 +79,13 @@ class Intake:
         """Take into `node`."""
         self._node = node
         self._aide = Reading(node, "").aide()
+        self._keys = Keys(node)
+        self._turned = False
+
+    def reading(self, origin: str) -> Reading:
+        """Make what checks one input, by the keys that are known now."""
+        with self._node.db.read() as tx:
+            return Reading(self._node, origin, self._keys.ring(tx).keys)
 
     def handling(self, source: str, handle_as: str = "") -> Handling:
         """Give how unmarked objects of a source are handled.
@@ -111,16 +123,18 @@ class Intake:
         handling: Handling,
         handle_as: str = "",
         boxes: Sequence[int] = (),
+        bringer: Bringer | None = None,
     ) -> tuple[Report, Admission]:
         """Read, check and admit some pieces in the transaction `tx`.
 
         Refused ones go to quarantine with their reason. Reading happens here, so who
         wants the store locked for a shorter time reads first, then calls `admit`.
         """
-        versions, faults = Reading(self._node, origin).here(pieces)
+        ring = self._keys.ring(tx)
+        versions, faults = Reading(self._node, origin, ring.keys).here(pieces)
         return self.admit(
             tx, versions, faults, source=source, origin=origin,
-            handling=handling, handle_as=handle_as, boxes=boxes,
+            handling=handling, handle_as=handle_as, boxes=boxes, bringer=bringer,
         )  # fmt: skip
 
     def admit(
@@ -134,17 +148,24 @@ class Intake:
         handling: Handling,
         handle_as: str = "",
         boxes: Sequence[int] = (),
+        bringer: Bringer | None = None,
     ) -> tuple[Report, Admission]:
-        """Admit checked versions and quarantine faults, in the transaction `tx`."""
+        """Admit checked versions and quarantine faults, in the transaction `tx`.
+
+        bringer: who brings them, when that is more than `source` says.
+        """
         node = self._node
+        bringer = bringer or Bringer(source, origin, ours=source == FILE)
         versions, screened = screen(
-            tx, node.config.node, versions, source=source, origin=origin
+            tx, node.config.node, versions, ours=bringer.ours, origin=origin
         )
+        versions, doubted = self._keys.sift(tx, versions, bringer)
         admission = node.objects.admit(
             tx, versions, source=source, handling=handling, boxes=boxes
         )
+        self._turned |= self._keys.settle(tx, admission.alike, admission.new)
         refused = [_refusal(each, origin) for each in admission.refused]
-        faults = [*faults, *screened, *refused]
+        faults = [*faults, *screened, *doubted, *refused]
         node.quarantine.hold(tx, source, faults, handle_as=handle_as, boxes=boxes)
         report = Report(
             new=len(admission.new),
@@ -199,7 +220,7 @@ class Intake:
         handling = self.handling(source, handle_as)
         total = Report()
         with _uncollected():
-            for versions, faults in Reading(self._node, origin).batches(pieces):
+            for versions, faults in self.reading(origin).batches(pieces):
                 report = self._admit_alone(
                     versions, faults, source=source, origin=origin,
                     handling=handling, handle_as=handle_as, boxes=boxes,
@@ -242,7 +263,7 @@ class Intake:
             for place, raw in enumerate(raws, 1)
         ]
         with _uncollected():
-            versions, faults = Reading(self._node, origin).helped(self._aide, pieces)
+            versions, faults = self.reading(origin).helped(self._aide, pieces)
             return self._post(
                 caller, collection, versions, faults,
                 source=source, origin=origin, total=len(raws),
@@ -270,6 +291,7 @@ class Intake:
                 origin=origin,
                 handling=self.handling(caller.party.name),
                 boxes=(collection.number,),
+                bringer=Bringer(source, origin, ours=caller.own),
             )
             status = _status(status_id, now, total, admission, report.faults)
             tx.insert(
@@ -300,6 +322,23 @@ class Intake:
             raise NotFound(f"No status is named {status_id!r}.")
         return bytes(row.body)
 
+    def again(self, rules: Iterable[str]) -> Report:
+        """Try again all that was refused by certain rules, in the order it came."""
+        with self._node.db.read() as tx:
+            numbers = self._node.quarantine.refused_by(tx, rules)
+        total = Report()
+        for number in numbers:
+            # Somebody else may have tried or dropped it since.
+            with suppress(NotFound):
+                total.add(self.retry(number))
+        return total
+
+    @property
+    def turned(self) -> bool:
+        """Say once whether something became known of keys since it was asked last."""
+        turned, self._turned = self._turned, False
+        return turned
+
     def retry(self, number: int) -> Report:
         """Try a quarantined object again; when it is admitted it leaves quarantine.
 
@@ -316,11 +355,21 @@ class Intake:
                 [piece],
                 source=held.source,
                 origin=held.origin,
+                bringer=self._again_by(tx, held),
                 handling=self.handling(held.source, held.handle_as),
                 handle_as=held.handle_as,
                 boxes=held.boxes,
             )
         return report
+
+    @staticmethod
+    def _again_by(tx: Tx, held: Held) -> Bringer:
+        """Say who brought what is tried again, under what is asked of it now."""
+        demand = Demand.MEMBERS
+        for peer in Peers().list(tx):
+            if held.source == PEER + peer.name:
+                demand = Demand(peer.signatures)
+        return Bringer(held.source, held.origin, held.source == FILE, demand)
 
 
 def _refusal(refusal: Refusal, origin: str) -> Fault:

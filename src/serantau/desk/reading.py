@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from serantau.desk.beside import Aide, Beside, Checked, Finding, check
+from serantau.desk.beside import Aide, Beside, Checked, Finding, Known, check
 from serantau.node import Node, limits_of
 from serantau.records.quarantine import Fault
 from serantau.rules.stix import ObjectVersion, Reader
@@ -57,17 +57,17 @@ class _Ours:
         self._versions: list[ObjectVersion] = []
         self._findings: list[Finding] = []
 
-    def step(self, reader: Reader, derive_as: str) -> bool:
+    def step(self, reader: Reader, derive_as: str, keys: Known) -> bool:
         """Check a few more; False when there are none."""
         few = [self._left.popleft() for _ in range(min(_STEP, len(self._left)))]
-        versions, findings = check(reader, few, derive_as)
+        versions, findings = check(reader, few, derive_as, keys)
         self._versions += versions
         self._findings += findings
         return bool(few)
 
-    def finish(self, reader: Reader, derive_as: str) -> Checked:
+    def finish(self, reader: Reader, derive_as: str, keys: Known) -> Checked:
         """Check the rest and give all."""
-        while self.step(reader, derive_as):
+        while self.step(reader, derive_as, keys):
             pass
         return self._versions, self._findings
 
@@ -79,8 +79,13 @@ class Reading:
     reader process, where there is a second core.
     """
 
-    def __init__(self, node: Node, origin: str) -> None:
-        """Check for `node`, under its limits."""
+    def __init__(self, node: Node, origin: str, keys: Known | None = None) -> None:
+        """Check for `node`, under its limits.
+
+        keys: whose signatures are known; what is learnt meanwhile is looked at when the
+        objects are admitted.
+        """
+        self._keys: Known = keys or {}
         derive = node.config.policy.granular == "derive"
         self._reader = node.reader
         self._origin = origin
@@ -93,11 +98,11 @@ class Reading:
 
     def helped(self, aide: Aide, pieces: Sequence[Piece]) -> Read:
         """Check one batch, with an aide's help if it is large."""
-        return self._told(aide.check(self._reader, pieces))
+        return self._told(aide.check(self._reader, pieces, self._keys))
 
     def here(self, pieces: Iterable[Piece]) -> Read:
         """Check some pieces in this process."""
-        return self._told(check(self._reader, pieces, self._derive_as))
+        return self._told(check(self._reader, pieces, self._derive_as, self._keys))
 
     def batches(self, pieces: Iterable[Piece]) -> Iterator[Read]:
         """Check all pieces, a batch at a time, in order."""
@@ -120,14 +125,14 @@ class Reading:
                 batch = next(batches, None)
                 if batch is None:
                     break
-                beside.send(batch)
+                beside.send(batch, self._keys)
                 waiting.append(None)
             if not waiting:
                 return
             ours = waiting[0]
             if ours is not None:
                 waiting.popleft()
-                yield ours.finish(self._reader, self._derive_as)
+                yield ours.finish(self._reader, self._derive_as, self._keys)
             elif beside.ready() or not self._help(waiting, batches):
                 waiting.popleft()
                 yield beside.receive()
@@ -142,7 +147,7 @@ class Reading:
                 return False
             waiting.append(_Ours(batch))
         ours = waiting[-1]
-        return ours is not None and ours.step(self._reader, self._derive_as)
+        return ours is not None and ours.step(self._reader, self._derive_as, self._keys)
 
     def _told(self, checked: Checked) -> Read:
         versions, findings = checked

@@ -22,7 +22,7 @@ def screen(
     node: NodeSection,
     versions: list[ObjectVersion],
     *,
-    source: str,
+    ours: bool,
     origin: str,
 ) -> tuple[list[ObjectVersion], list[Fault]]:
     """Part off what may not come in from this source.
@@ -31,7 +31,7 @@ def screen(
         tx: the transaction that will admit the rest.
         node: who this node is.
         versions: checked object versions.
-        source: who brings them; `peer:NAME` for a peer.
+        ours: whether they come from this node's own people.
         origin: where they stood, for messages.
 
     Returns:
@@ -39,7 +39,7 @@ def screen(
     """
     faults: list[Fault] = []
     kept: list[ObjectVersion] = []
-    ours: list[ObjectVersion] = []
+    named: list[ObjectVersion] = []
     for version in versions:
         realm = _realm_of(version) or node.realm
         if realm != node.realm:
@@ -57,11 +57,11 @@ def screen(
             )
             continue
         kept.append(version)
-        if node.identity and version.creator == node.identity:
-            ours.append(version)
-    if not ours or not source.startswith(PEER):
+        if node.identity and version.creator == node.identity and not version.redacted:
+            named.append(version)
+    if ours or not named:
         return kept, faults
-    strange = _never_made(tx, ours)
+    strange = _never_made(tx, named)
     faults += [_not_ours(version, origin) for version in strange]
     refused = {id(version) for version in strange}
     return [version for version in kept if id(version) not in refused], faults

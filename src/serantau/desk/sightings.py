@@ -19,6 +19,7 @@ import orjson
 import structlog
 
 from serantau.clock import instant, stix_text
+from serantau.desk.keys import Keys
 from serantau.node import Node
 from serantau.records.chores import Chores
 from serantau.records.database import Tx
@@ -116,7 +117,7 @@ class Sightings:
         return made
 
     def _keep(self, day: date, found: pl.DataFrame) -> int:
-        made = 0
+        made, keys = 0, Keys(self._node)
         for part in found.iter_slices(_AT_ONCE):
             with self._node.db.write() as tx:
                 known = self._node.audiences.known(tx)
@@ -124,6 +125,8 @@ class Sightings:
                 versions = [
                     self._node.reader.read(orjson.dumps(one)) for one in objects
                 ]
+                for version in versions:
+                    keys.sign(version)
                 admitted = self._node.objects.admit(
                     tx, versions, source=SOURCE, handling=lambda _: Tlp.RED
                 )

@@ -8,13 +8,19 @@ for everything before it; a later widening frees nothing that was not free befor
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from serantau.clock import taxii_text
 from serantau.records import tables
+from serantau.records.admission import (
+    Admission,
+    alike,
+    compare,
+    of_others,
+)
 from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
 from serantau.rules.marking import MarkingSet, Tlp, definition_of, read_marking
@@ -28,44 +34,6 @@ _ENTRY = ("added", "scope", "slot", "type", "object")
 
 
 _GONE = "objects-gone"
-
-@dataclass(slots=True)
-class Refusal:
-    """A version that was not admitted: which, by what rule, and what it got."""
-
-    version: ObjectVersion
-    rule: str
-    got: str
-    expected: str
-
-
-@dataclass(slots=True)
-class Admission:
-    """What became of a batch. `held` were here already, to the last byte of meaning."""
-
-    new: list[ObjectVersion] = field(default_factory=list)
-    held: list[ObjectVersion] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
-    first: int = 0
-    last: int = 0
-
-
-def _is_single(version: ObjectVersion) -> bool:
-    # STIX 2.1 §7.2.1: a marking definition has no versions. Whoever could bring a
-    # second one would change what everything marked with it may be released to.
-    return version.unversioned or version.type == "marking-definition"
-
-
-def _alike(version: ObjectVersion, others: Iterable[Any]) -> Any:
-    """Find what this version must not contradict: rows or versions of one digest."""
-    for other in others:
-        if (
-            other.id != version.id
-            or other.modified == version.modified
-            or _is_single(version)
-        ):
-            return other
-    return None
 
 
 @dataclass(slots=True)
@@ -166,12 +134,12 @@ class Objects:
                 if version.key not in known:
                     batch[version.modified] = version
                     continue
-            row = _alike(version, known.get(version.key, ()))
-            twin = _alike(version, batch.values())
+            row = alike(version, known.get(version.key, ()))
+            twin = alike(version, batch.values())
             if row is not None:
                 same.append((version, row))
             elif twin is not None:
-                self._compare(version, twin.id, twin.body, result)
+                compare(version, twin.id, twin.body, 0, result)
             else:
                 batch[version.modified] = version
         if same:
@@ -183,45 +151,13 @@ class Objects:
                 )
             }
             for version, row in same:
-                self._compare(version, row.id, bodies[row.added], result)
-        return [version for batch in fresh.values() for version in batch.values()]
-
-    @staticmethod
-    def _compare(
-        version: ObjectVersion, held_id: str, held: bytes, result: Admission
-    ) -> None:
-        if held_id != version.id:
-            result.refused.append(
-                # The other id is not told: it may be of what the sender may not see.
-                Refusal(
-                    version,
-                    "id-collides",
-                    f"{version.id}, whose digest is that of another id held here",
-                    "another UUID",
-                )
-            )
-        elif held == version.body or orjson.loads(held) == orjson.loads(version.body):
-            result.held.append(version)
-        elif _is_single(version):
-            result.refused.append(
-                Refusal(
-                    version,
-                    "differs-from-held",
-                    "other properties under the same id",
-                    "the properties this node already holds; an object without "
-                    "`modified` has no second version",
-                )
-            )
-        else:
-            # STIX 2.1 §3.6: every representation of (id, modified) is identical.
-            result.refused.append(
-                Refusal(
-                    version,
-                    "same-version-differs",
-                    f"other content for modified {version.version}",
-                    "the content this node already holds, or a later `modified`",
-                )
-            )
+                compare(version, row.id, bodies[row.added], row.added, result)
+        every = [version for batch in fresh.values() for version in batch.values()]
+        later = [one for one in every if one.key in known or len(fresh[one.key]) > 1]
+        if not later:
+            return every
+        strange = of_others(tx, later, known, result)
+        return [one for one in every if id(one) not in strange]
 
     def _store(
         self,

@@ -15,6 +15,7 @@ from serantau.records.database import Tx
 from serantau.records.seal import Seal
 from serantau.rules.marking import Tlp
 from serantau.rules.party import NAME
+from serantau.rules.trust import Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Peer:
     the login may read. user: for Basic authentication; empty when `secret` is a bearer
     token. secret: password or token, in clear only here. certificate: PEM file of the
     only authorities to trust for it, empty for the system's. handle_as: TLP label for
-    what arrives unmarked; empty as the configuration says.
+    what arrives unmarked; empty as the configuration says. signatures: what is asked of
+    its objects' signatures (`rules.trust.Demand`).
     """
 
     name: str
@@ -36,6 +38,7 @@ class Peer:
     secret: str = field(default="", repr=False)
     certificate: str = ""
     handle_as: str = ""
+    signatures: str = Demand.MEMBERS.value
     enabled: bool = True
     created: int = 0
     number: int = 0
@@ -81,6 +84,11 @@ class Peers:
                 Tlp.parse(peer.handle_as)
             except ValueError as fault:
                 raise BadRequest(str(fault)) from fault
+        if peer.signatures not in list(Demand):
+            raise BadRequest(
+                f"{peer.signatures!r} is nothing that is asked of signatures.",
+                mend=f"Expected one of {', '.join(Demand)}.",
+            )
         values: dict[str, Any] = {
             "name": peer.name,
             "url": peer.url,
@@ -89,6 +97,7 @@ class Peers:
             "secret": seal.seal(peer.secret),
             "certificate": peer.certificate,
             "handle_as": peer.handle_as,
+            "signatures": peer.signatures,
             "enabled": peer.enabled,
         }
         held = tx.row("SELECT n, url FROM peer WHERE name = :name", name=peer.name)
@@ -244,6 +253,7 @@ def _peer(row: Any, secret: str) -> Peer:
         secret=secret,
         certificate=row.certificate,
         handle_as=row.handle_as,
+        signatures=row.signatures,
         enabled=bool(row.enabled),
         created=int(row.created),
         number=int(row.n),

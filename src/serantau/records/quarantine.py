@@ -98,6 +98,17 @@ class Quarantine:
         """Count what is held."""
         return int(tx.value("SELECT count(*) FROM quarantine"))
 
+    @staticmethod
+    def refused_by(tx: Tx, rules: Iterable[str]) -> Sequence[int]:
+        """Give the numbers of what these rules refused, oldest first."""
+        rows = tx.rows(
+            "SELECT n FROM quarantine WHERE "
+            + tx.among("rule", "rules")
+            + " ORDER BY n",
+            rules=tx.array(rules),
+        )
+        return [int(row.n) for row in rows]
+
     def list(
         self, tx: Tx, *, after: int = 0, limit: int = 100, source: str = ""
     ) -> list[Held]:

@@ -227,6 +227,20 @@ peer = Table(
     Column("handle_as", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
+    Column("signatures", Text, nullable=False, server_default="members"),
+)
+
+# A key that somebody said is a party's. `public` is empty until one with this
+# fingerprint was met, `identity` until it was proven whose it is.
+key_pin = Table(
+    "key_pin",
+    metadata,
+    Column("party", Text, primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("public", Text, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by_whom", Text, nullable=False),
 )
 
 # How far a pull from one collection of a peer has come.

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from serantau.errors import ConfigError
+from serantau.rules.key import read_fingerprint
 from serantau.rules.marking import NAME
 
 NOT_LISTED: Final = "not listed"
@@ -69,7 +70,8 @@ class Member(Row, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A member state.
 
     code: its ISO 3166 code in lower case, also its party name. joined, left: days, or
-    `not listed`; left is `none` while it is a member. zones: IANA names.
+    `not listed`; left is `none` while it is a member. zones: IANA names. fingerprints:
+    of its node's keys, as whoever keeps this profile compared them with its people.
     """
 
     code: str
@@ -79,6 +81,7 @@ class Member(Row, frozen=True, forbid_unknown_fields=True, kw_only=True):
     zones: tuple[str, ...]
     languages: tuple[Language, ...]
     teams: tuple[Team, ...]
+    fingerprints: tuple[str, ...] = ()
 
     def is_member(self, day: str) -> bool:
         """Tell whether it was a member on a day (`2025-10-26`).
@@ -292,7 +295,7 @@ def _row_faults(place: str, row: Row) -> Iterator[_Fault]:
         yield f"{place}.last_verified", NOT_LISTED, "the day of the check: 'verified'"
     for name in row.__struct_fields__:
         value = getattr(row, name)
-        if name != "note" and value in ("", (), ("",)):
+        if name not in {"note", "fingerprints"} and value in ("", (), ("",)):
             yield f"{place}.{name}", value, "a value, or 'not listed'"
 
 
@@ -317,6 +320,11 @@ def _member_faults(place: str, member: Member) -> Iterator[_Fault]:
             if site != NOT_LISTED and not _HOST.fullmatch(site):
                 where = f"{place}.teams[{team.name}].sites"
                 yield where, site, "a host name such as cert.example, or 'not listed'"
+    for text in member.fingerprints:
+        try:
+            read_fingerprint(text)
+        except ValueError as fault:
+            yield f"{place}.fingerprints", text, f"a key's id or twelve words ({fault})"
     yield from _twice(f"{place}.zones", member.zones)
     yield from _twice(f"{place}.languages", (each.tag for each in member.languages))
     yield from _twice(f"{place}.teams", (each.name for each in member.teams))

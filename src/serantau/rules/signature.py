@@ -116,9 +116,9 @@ def examine(
     2. The extension is exactly what `signed` writes, with a JWS that can be read.
     3. The key is one of the creator's: else it is a key that is not known here.
     4. The signature is the key's, over this object.
-    5. The key may be believed: a retired one for versions from its time; one that was
-       compromised or lost only for what was here before. A thief can write any date
-       into an object, but not into the time at which it came.
+    5. The key may be believed: a retired one for versions from its time, or that came
+       in its time; one that was compromised or lost only for what came in its time. A
+       thief can write any date into an object, but not when it came here.
 
     Args:
         data: the object.
@@ -157,7 +157,8 @@ def examine(
 
 def _believed(key: Key, at: int | None, modified: int) -> Examined:
     if key.until is not None:
-        if key.state is State.RETIRED and modified > key.until:
+        late = at is None or at > key.until
+        if key.state is State.RETIRED and late and modified > key.until:
             return _invalid("it was made after its key was retired", key.id)
         if key.state in {State.COMPROMISED, State.LOST} and (
             at is None or at >= key.until

@@ -56,7 +56,8 @@ class ObjectVersion:
     marking is among `marking_refs`. edges: (property, id) of every reference. values:
     (kind, value) to correlate by. text: folded words to search in. data: the object.
     redacted: derived here by `Reader.redact`; then `granular_refs` is what the parts
-    that were left out were marked with.
+    that were left out were marked with. examined: what was found of its signature
+    (`rules.signature.Examined`), as plain texts; empty when nobody looked.
     """
 
     id: str
@@ -78,6 +79,7 @@ class ObjectVersion:
     unversioned: bool
     data: dict[str, Any]
     redacted: bool = False
+    examined: tuple[str, str, str] = ("", "", "")
 
 
 def id_key(object_id: str) -> int:

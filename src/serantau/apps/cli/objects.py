@@ -23,6 +23,7 @@ from serantau.apps.cli.output import (
 
 if TYPE_CHECKING:
     from serantau.desk.dossier import Dossier
+    from serantau.rules.signature import Examined
 
 
 def show(
@@ -53,6 +54,9 @@ def _document(told: Dossier) -> dict[str, Any]:
                 "added": stamp(one.found.added),
                 "source": one.found.source,
                 "marking": one.marking,
+                "signature": one.signature.standing.value,
+                "signature_reason": one.signature.reason,
+                "key": one.signature.key_id,
                 "superseded": one.found.superseded,
                 "released": [
                     {
@@ -97,6 +101,7 @@ def _print(told: Dossier) -> None:
     say(f"{told.type}  {told.name}".rstrip(), "bold")
     say(told.id)
     say(told.versions[0].marking)
+    say(signed_in_words(told.versions[0].signature))
     say()
     text = orjson.dumps(told.data, option=orjson.OPT_INDENT_2).decode()
     shown = console()
@@ -110,6 +115,7 @@ def _print(told: Dossier) -> None:
         Column("added", "Admitted"),
         Column("source", "From"),
         Column("marking", "Marked"),
+        Column("signature", "Signature"),
         Column("went", "Releases", right=True),
     )
     table(
@@ -121,6 +127,7 @@ def _print(told: Dossier) -> None:
                 "added": when(one.found.added),
                 "source": one.found.source,
                 "marking": brief(one.marking),
+                "signature": str(one.signature.standing).replace("_", " "),
                 "went": len(one.released),
             }
             for one in told.versions
@@ -142,6 +149,16 @@ def _print(told: Dossier) -> None:
         _verdicts(told),
         title="Who may have the newest version",
     )
+
+
+def signed_in_words(found: Examined) -> str:
+    """Say in one line how it stands with a signature."""
+    if found.standing == "valid":
+        return f"{found.reason}, with key {found.key_id}".capitalize()
+    if found.standing == "unsigned":
+        return "Unsigned: nobody proves who wrote it"
+    kind = "unknown key" if found.standing == "unknown_key" else "invalid"
+    return f"Signature {kind}: {clean(found.reason)}"
 
 
 def _verdicts(told: Dossier) -> list[dict[str, Any]]:
@@ -208,12 +225,14 @@ def search(
 ) -> None:
     """Find objects by value, name, id or text in any script."""
     from serantau.desk.dossier import name_of
+    from serantau.desk.keys import Keys, standing
     from serantau.desk.share import Share
 
     with opened(ctx) as node:
         share = Share(node)
         with node.db.read() as tx:
             found = node.search.find(tx, " ".join(text), limit=limit + 1)
+            ring = Keys(node).ring(tx)
         rows = [
             {
                 "id": one.id,
@@ -222,6 +241,7 @@ def search(
                 "version": one.version,
                 "marking": share.marking(one),
                 "source": one.source,
+                "signature": standing(one.body, ring, one.added).standing.value,
             }
             for one in found[:limit]
         ]

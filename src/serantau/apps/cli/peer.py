@@ -50,6 +50,21 @@ def add(
     handle_as: Annotated[
         str, typer.Option(metavar="TLP", help="For what arrives without a TLP marking.")
     ] = "",
+    key: Annotated[
+        str,
+        typer.Option(
+            metavar="WORDS",
+            help="Also pin the key of the party NAME: its words, compared, its id, or "
+            "the text of the QR code.",
+        ),
+    ] = "",
+    signatures: Annotated[
+        str,
+        typer.Option(
+            help="members: what members make must be signed. all: everything must. "
+            "pinned: only what is by somebody whose key is pinned."
+        ),
+    ] = "members",
     check: Annotated[
         bool, typer.Option(help="Ask the server at once whether it lets this node in.")
     ] = True,
@@ -59,6 +74,7 @@ def add(
     A running node follows it within seconds. The secret is kept sealed.
     """
     from serantau.desk.federate import Federation
+    from serantau.desk.signing import pin_in
     from serantau.errors import PeerError
     from serantau.records.peers import Peer, Peers
 
@@ -73,10 +89,14 @@ def add(
             secret=given,
             certificate=certificate,
             handle_as=handle_as,
+            signatures=signatures,
         )
         with node.db.write() as tx:
             added = Peers().add(tx, new, node.seal)
+            if key:
+                pin_in(node, tx, name, key, "peer add")
         say(f"Peer {name} is kept: {url}")
+        _warn_unpinned(node, name)
         if not check:
             return
         try:
@@ -84,6 +104,20 @@ def add(
         except PeerError as fault:
             note(f"It does not answer as hoped: {fault}", "yellow")
             note("It stays in the list, and this node goes on trying.")
+
+
+def _warn_unpinned(node: Node, name: str) -> None:
+    """Say what happens to a member's objects while its key is not pinned."""
+    from serantau.desk.keys import Keys
+
+    with node.db.read() as tx:
+        if name not in Keys(node).parties_without(tx):
+            return
+    note(
+        f"No key of {name} is pinned: what it makes waits in quarantine. Compare the "
+        f"words of `serantau key show` there, then `serantau key pin {name} WORDS`.",
+        "yellow",
+    )
 
 
 def _greeting(federation: Federation, peer: Peer) -> str:
@@ -107,6 +141,7 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
                 "user": each.user,
                 "certificate": each.certificate,
                 "handle_as": each.handle_as,
+                "signatures": each.signatures,
                 "enabled": each.enabled,
             }
             for each in Peers().list(tx)
@@ -117,6 +152,7 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
         Column("collection", "Collection"),
         Column("user", "User"),
         Column("handle_as", "Handled as"),
+        Column("signatures", "To be signed"),
         Column("enabled", "Followed"),
     )
     answer(columns, rows, as_json, empty="No peers yet: `serantau peer add NAME URL`.")

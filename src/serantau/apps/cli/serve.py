@@ -54,6 +54,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
 
     from serantau.desk.federate import Federation
     from serantau.desk.lane_work import LaneWork
+    from serantau.desk.signing import introduce
     from serantau.desk.telling import Telling
 
     def until(run: Callable[[threading.Event], None]) -> None:
@@ -62,6 +63,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
         finally:
             stop.set()
 
+    introduce(node)
     runs = (Federation(node).run, LaneWork(node).run, Telling(node).run)
     with ThreadPoolExecutor(len(runs), "serantau-work") as threads:
         works = [threads.submit(until, run) for run in runs]

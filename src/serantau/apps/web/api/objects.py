@@ -38,6 +38,7 @@ from serantau.apps.web.hall import Asking, Hall, Lane, hall_of
 from serantau.clock import taxii_text
 from serantau.desk.dossier import Dossier, Link, Version, dossier, name_of
 from serantau.desk.gather import Gathering, Sheet
+from serantau.desk.keys import Keys, standing
 from serantau.errors import BadInput, BadRequest, TooMany, UnsupportedMedia
 from serantau.node import Node
 from serantau.records.database import Tx
@@ -91,12 +92,18 @@ class Loaded(Answer):
 
 
 class VersionTold(Answer):
-    """One version: what it is marked with, where from, and who got it."""
+    """One version: what it is marked with, where from, and who got it.
+
+    signature: valid, unsigned, unknown_key or invalid, as it stands now with its
+    creator's signature. signature_reason: why.
+    """
 
     version: str
     added: Time
     source: str
     marking: str
+    signature: str
+    signature_reason: str
     superseded: bool
     released: list[Release]
 
@@ -140,7 +147,10 @@ class ObjectTold(Answer):
 
 
 class Hit(Answer):
-    """An object that a search found. name: empty when it is withheld."""
+    """An object that a search found. name: empty when it is withheld.
+
+    signature: as of a version.
+    """
 
     id: str
     type: str
@@ -148,6 +158,7 @@ class Hit(Answer):
     version: str
     marking: str
     source: str
+    signature: str
     withheld: bool
 
 
@@ -365,6 +376,8 @@ def _version(one: Version) -> VersionTold:
         added=taxii_text(one.found.added),
         source=one.found.source,
         marking=one.marking,
+        signature=one.signature.standing.value,
+        signature_reason=one.signature.reason,
         superseded=one.found.superseded,
         released=[told(each) for each in one.released],
     )
@@ -412,6 +425,7 @@ async def search(
         with node.db.read() as tx:
             found = node.search.find(tx, q, limit=after + limit + 1)
             view = OwnView(node, tx, caller)
+            ring = Keys(node).ring(tx)
         share = hall_of(request).share
         page = found[after : after + limit]
         hits = []
@@ -425,6 +439,7 @@ async def search(
                     version=one.version,
                     marking=share.marking(one),
                     source=one.source,
+                    signature=standing(one.body, ring, one.added).standing.value,
                     withheld=hidden,
                 )
             )
