@@ -36,6 +36,7 @@ BODIES = {
     "desk/sightings.py": "a sighting of its own, compared with what it says now",
     "desk/simulate.py": "this node's own objects, marked anew",
     "apps/taxii.py": "the body of an HTTP request",
+    "apps/web/ledger.py": "the body of an HTTP request",
     "wire/client.py": "the body of an HTTP response",
     "wire/ledger.py": "the body of an HTTP response",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",

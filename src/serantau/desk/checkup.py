@@ -115,6 +115,7 @@ def checkup(
     with Node(config, clock) as node:
         yield from _records(node)
         yield from _clock(node)
+        yield from _log(node)
         yield from _lane(node, peers)
         if peers:
             yield from _peers(node)
@@ -376,6 +377,38 @@ def _clock(node: Node) -> Iterator[Finding]:
         yield _warn("clock", said, mend)
     else:
         yield _ok("clock", f"{moment(now):%Y-%m-%d %H:%M:%S}Z, after the last stamp")
+
+
+def _log(node: Node) -> Iterator[Finding]:
+    """Tell of the log's tree, and of what is wrong with those of others."""
+    from serantau.records import tree
+    from serantau.records.leaves import Leaves
+    from serantau.records.seen import Seen, State
+
+    seen = Seen()
+    with node.db.read() as tx:
+        log = tree.held(tx)
+        waiting = Leaves(node.config.node.member).waiting(tx)
+        alarms = seen.alarms(tx)
+        counts = seen.counts(tx)
+        last = seen.newest(tx)
+        now = tx.clock.now()
+    said = f"{log.size if log else 0:,} leaves, {waiting:,} rows to be sealed"
+    yield _ok("release log", said)
+    for alarm in alarms:
+        mend = (
+            "`serantau ledger watch` shows what proves it. Ask its team; "
+            f"`serantau ledger accept {alarm.node}` once it is explained."
+        )
+        yield _fail(f"log of {alarm.node}", alarm.said, mend)
+    for one in last:
+        if (now - one.head.at) / 1e6 > _DAY:
+            said = f"its head was seen last at {moment(one.head.at):%Y-%m-%d %H:%M}Z"
+            mend = "`serantau ledger watch` looks now, and says why not."
+            yield _warn(f"log of {one.head.node}", said, mend)
+    for (name, state), count in counts.items():
+        if state == State.PROVEN:
+            yield _ok(f"log of {name}", f"{count:,} receipts are proven")
 
 
 def _lane(node: Node, ask: bool) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from serantau.desk.follow import Follow
 from serantau.desk.intake import Intake, Report
 from serantau.desk.keys import WAITING, Bringer
 from serantau.desk.reading import BATCH, Read, Reading
+from serantau.desk.watch import Watch, Watched
 from serantau.errors import PeerError, SerantauError
 from serantau.node import Node
 from serantau.records.database import Tx
@@ -30,7 +31,7 @@ from serantau.records.quarantine import Fault
 from serantau.rules.party import Kind
 from serantau.rules.stix import ObjectVersion
 from serantau.rules.trust import Demand
-from serantau.wire.client import CollectionIn, TaxiiClient
+from serantau.wire.client import CollectionIn, PageIn, TaxiiClient
 
 # Federation wants every version: a new member has the history, not only its end.
 _EVERY_VERSION = {"version": "all"}
@@ -60,13 +61,14 @@ class PullReport:
     """What one pull brought.
 
     events: rows about this member's machines. fault: why the peer could not be asked,
-    or empty.
+    or empty. log: what its release log told, None where it was not looked at.
     """
 
     peer: str
     collections: list[Pulled] = field(default_factory=list)
     events: int = 0
     fault: str = ""
+    log: Watched | None = None
 
     @property
     def new(self) -> int:
@@ -96,7 +98,7 @@ class PeerStatus:
 
     at: when this node last had everything that the peer lets it have, as an instant; 0
     before. lag: seconds since then, None before. fault: why the last pull broke off.
-    new, held, refused: objects since the beginning.
+    new, held, refused: objects since the beginning. alarms: what is wrong with its log.
     """
 
     peer: Peer
@@ -106,6 +108,7 @@ class PeerStatus:
     new: int
     held: int
     refused: int
+    alarms: tuple[str, ...] = ()
 
 
 class Federation:
@@ -132,6 +135,7 @@ class Federation:
         self._bulk = threading.Lock()
         self._intake = Intake(node)
         self._abroad = Abroad(node)
+        self.watch = Watch(node)
         self.peers = Peers()
 
     def peer(self, name: str) -> Peer:
@@ -165,6 +169,7 @@ class Federation:
             clock=self._node.clock,
             sleep=self._sleep,
             transport=self._transport(peer),
+            receipts=config.ledger.receipts,
         )
 
     def pull(self, name: str) -> PullReport:
@@ -196,6 +201,7 @@ class Federation:
                 with self._node.db.read() as tx:
                     self._expect_open(tx, peer)
                 report.events = self._abroad.fetch(peer, client)
+                report.log = self.watch.look(peer.name, client)
         except PeerError as fault:
             report.fault = str(fault)
         return self._told(peer, report)
@@ -271,6 +277,8 @@ class Federation:
         def settle(resume: str, held: int) -> None:
             self._admit(peer, collection, [], [], resume, held, "")
 
+        ours = client.api_root().member == peer.name
+        pages = self._receiving(pages, peer.name if ours else "")
         arriving = Arriving(pages, self._node.db, settle, self._stop)
         reading = self._intake.reading(_origin(peer, collection))
         claimed = self._claimed(peer, client)
@@ -290,6 +298,12 @@ class Federation:
             pulled.pages = arriving.count
             pulled.fault = str(arriving.fault or "")
             pulled.seconds = time.monotonic() - began
+
+    def _receiving(self, pages: Iterator[PageIn], member: str) -> Iterator[PageIn]:
+        """Take the receipts of pages as they come."""
+        for page in pages:
+            self.watch.arrived(page, member)
+            yield page
 
     def _read(
         self, reading: Reading, arriving: Arriving
@@ -392,6 +406,7 @@ class Federation:
             new=sum(cursor.pulled for cursor in cursors),
             held=sum(cursor.held for cursor in cursors),
             refused=sum(cursor.refused for cursor in cursors),
+            alarms=tuple(one.said for one in self.watch.rows.alarms(tx, peer.name)),
         )
 
     def run(self, stop: threading.Event) -> None:

@@ -54,7 +54,7 @@ _ENTRIES: Final = 50
 _LOOKED_AT: Final = 2000
 _LOOK_SECONDS: Final = 0.5
 # What a request may wait for until everything is sealed.
-_SEAL_SECONDS: Final = 1.0
+_SEAL_SECONDS: Final = 0.5
 # While pages are served, sealing takes one part in so many of the time.
 _BUSY_PARTS: Final = 20
 _IDLE_SECONDS: Final = 1.0
@@ -245,10 +245,14 @@ class Book:
             after: the first leaf to look at.
 
         Raises:
-            Forbidden: it is not known which objects the caller has created.
+            Forbidden: it is not known which objects the caller has created, or its
+                party's access has ended.
             BadRequest: there is no such leaf.
         """
         identity = caller.party.identity
+        party = caller.party
+        if party.blocked or not party.active(self._node.clock.now()):
+            raise Forbidden("Your party's access to this node has ended.")
         if caller.own or not identity:
             raise Forbidden(
                 "This node does not know which objects you have created.",

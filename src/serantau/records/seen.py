@@ -255,6 +255,13 @@ class Seen:
             for row in rows
         ]
 
+    def accepted(self, tx: Tx, node: str) -> int:
+        """Give when a person last took a node's tree for a new beginning; 0: never."""
+        found = tx.value(
+            "SELECT max(ended) FROM log_alarm WHERE node = :node", node=node
+        )
+        return int(found or 0)
+
     def end_alarms(self, tx: Tx, node: str, actor: str, reason: str) -> int:
         """End a node's alarms, for a reason; gives how many.
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "search": ("objects", "Find objects by value, name, id or text in any script."),
     "share": ("share", "See what would leave, to whom, and why not the rest."),
     "peer": ("peer", "The servers that this node pulls from."),
+    "ledger": ("ledger", "Prove what left, and hold peers to what they signed."),
     "key": ("key", "This node's signing key, and whose keys it believes."),
     "party": ("party", "Those whom something may be released to."),
     "asset": ("asset", "What parties answer for: networks, domains, countries."),

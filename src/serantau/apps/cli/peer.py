@@ -264,6 +264,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         Column("refused", "Refused", right=True),
         Column("enabled", "Followed"),
         Column("fault", "Fault"),
+        Column("alarms", "Alarms about its log"),
     )
     answer(columns, rows, as_json, empty="No peers yet: `serantau peer add NAME URL`.")
 
@@ -279,4 +280,5 @@ def _status(each: PeerStatus, as_json: bool) -> dict[str, Any]:
         "refused": each.refused,
         "enabled": each.peer.enabled,
         "fault": each.fault,
+        "alarms": each.alarms,
     }

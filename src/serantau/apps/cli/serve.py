@@ -54,6 +54,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
 
     from serantau.desk.federate import Federation
     from serantau.desk.lane_work import LaneWork
+    from serantau.desk.ledger import Book
     from serantau.desk.signing import introduce
     from serantau.desk.telling import Telling
 
@@ -64,7 +65,12 @@ def _follow(node: Node, stop: threading.Event) -> None:
             stop.set()
 
     introduce(node)
-    runs = (Federation(node).run, LaneWork(node).run, Telling(node).run)
+    runs = (
+        Federation(node).run,
+        LaneWork(node).run,
+        Telling(node).run,
+        Book(node).run,
+    )
     with ThreadPoolExecutor(len(runs), "serantau-work") as threads:
         works = [threads.submit(until, run) for run in runs]
     for one in works:

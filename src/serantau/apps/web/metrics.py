@@ -124,6 +124,9 @@ class _Store(Collector):
                 last = tx.value("SELECT last FROM stamp")
                 held = tx.value("SELECT count(*) FROM quarantine")
                 releases = tx.value("SELECT max(n) FROM ledger.release")
+                leaves = tx.value("SELECT size FROM ledger.log")
+                alarms = tx.value("SELECT count(*) FROM log_alarm WHERE ended = 0")
+                broken = tx.value("SELECT count(*) FROM receipt WHERE state = 'broken'")
         except StoreError:
             up.add_metric((), 0)
             yield up
@@ -134,5 +137,8 @@ class _Store(Collector):
             ("last_stamp_microseconds", "The newest stamp given out.", last),
             ("quarantined", "Objects held in quarantine.", held),
             ("releases", "Rows in the release log.", releases),
+            ("log_leaves", "Leaves of the tree over it.", leaves),
+            ("log_alarms", "Alarms about nodes' logs that nobody ended.", alarms),
+            ("receipts_broken", "Receipts whose page is not as promised.", broken),
         ):
             yield GaugeMetricFamily(f"serantau_{name}", text, value=float(found or 0))
