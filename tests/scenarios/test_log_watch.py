@@ -16,6 +16,7 @@ from serantau.desk.asked import ask_peer
 from serantau.desk.ledger import Book
 from serantau.desk.recount import recount
 from serantau.errors import Forbidden, ProofFailed
+from serantau.node import SIGNING_FILE
 from serantau.records import tree
 from serantau.records.seen import Alarm, State
 from serantau.rules.head import signed_text, take_apart
@@ -249,6 +250,20 @@ def test_a_peer_that_takes_anothers_name_raises_no_alarm_about_it(
     assert found is not None
     assert found.fault == "it is followed as vn and says it is th"
     assert region["sg"].federation.watch.alarms() == []
+
+
+def test_a_node_that_cannot_sign_still_shares_and_gives_no_receipt(
+    pair: Region,
+) -> None:
+    share(pair, 1)
+    pair.load("th", [indicator(2)])
+    (pair["th"].config.keys / SIGNING_FILE).write_bytes(b"no key")
+    pair.restart("th")
+    (report,) = pair["sg"].sync()
+    assert (report.new, report.faults) == (1, [])
+    assert report.log is not None
+    assert report.log.fault
+    assert len(states(pair["sg"])) == 1
 
 
 def test_without_a_pinned_key_nothing_is_believed_and_that_is_told(
