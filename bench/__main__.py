@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import federation, footprint, ingest, lane, log, pages, scale, soak
+from bench import federation, footprint, ingest, lane, log, pages, scale, signed, soak
 from bench.figures import (
     Figure,
     Part,
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Sizes], list[Figure]]] = {
     "ingest": ingest.measure,
     "sync": federation.measure_sync,
     "hints": federation.measure_hints,
+    "signed": signed.measure,
     "memory": footprint.measure_memory,
     "log": log.measure,
     "lane": lane.measure_chain,

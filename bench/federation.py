@@ -35,7 +35,7 @@ def measure_sync(sizes: Sizes) -> list[Figure]:
     source = found_node(sizes.folder / "source")
     loaded = seconds(lambda: source.run("load", str(corpus)))
     with source.served():
-        runs = several(sizes.runs, lambda: _sync(source, sizes))
+        runs = several(sizes.runs, lambda: synced(source, sizes))
     return [
         Figure(
             f"Sync of {sizes.objects:,} objects between two nodes",
@@ -48,7 +48,8 @@ def measure_sync(sizes: Sizes) -> list[Figure]:
     ]
 
 
-def _sync(source: Bench, sizes: Sizes) -> float:
+def synced(source: Bench, sizes: Sizes) -> float:
+    """Let a node that is empty pull all that another has; gives the seconds."""
     folder = sizes.folder / "puller"
     try:
         puller = found_node(folder, "sg")

@@ -19,6 +19,7 @@ import orjson
 
 from serantau.config import NodeConfig, load_config
 from serantau.desk.found import Charter, found
+from serantau.desk.signing import card_of, pin_in
 from serantau.node import Node
 from serantau.records.peers import Peer, Peers
 from serantau.wire.taxii import API_ROOT, DISCOVERY, MEDIA_TYPE
@@ -75,8 +76,11 @@ class Bench:
         """Make another node a peer of this one."""
         token = other.token(f"node-{self.member}-{self.port}", self.member)
         peer = Peer(name=other.member, url=other.url, secret=token)
+        with Node(other.config) as node:
+            card = card_of(other.member, node.signer.key)
         with Node(self.config) as node, node.db.write() as tx:
             Peers().add(tx, peer, node.seal)
+            pin_in(node, tx, other.member, card, "bench")
 
     @contextmanager
     def served(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:

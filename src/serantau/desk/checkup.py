@@ -25,11 +25,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from serantau.clock import Clock, SystemClock, moment
 from serantau.config import FILE_NAME, NodeConfig, load_config
 from serantau.desk.federate import Federation, PeerStatus
+from serantau.desk.keys import Keys
 from serantau.errors import ConfigError, PeerUnreachable, SerantauError
 from serantau.node import SEAL_FILE, SIGNING_FILE, Node
 from serantau.records.database import Database
 from serantau.records.migrations import current, head
-from serantau.records.peers import Peer
+from serantau.records.peers import Peer, Peers
+from serantau.records.pins import Pins
 from serantau.records.seal import Seal
 from serantau.wire.profile import load_profile
 
@@ -113,6 +115,7 @@ def checkup(
     if not sound:
         return
     with Node(config, clock) as node:
+        yield from _signing(node)
         yield from _records(node)
         yield from _clock(node)
         yield from _log(node)
@@ -184,17 +187,11 @@ def _keys(config: NodeConfig) -> Iterator[Finding]:
         yield _fail("keys", f"{folder} is not there", backup)
         return
     sound = True
-    for name in (SIGNING_FILE, SEAL_FILE):
-        path = folder / name
-        try:
-            content = path.read_bytes()
-            if name == SEAL_FILE:
-                Seal(content.strip())
-            else:
-                load_pem_private_key(content, None)
-        except (OSError, ValueError, TypeError) as fault:
-            sound = False
-            yield _fail("keys", f"{path} cannot be used: {fault}", backup)
+    try:
+        Seal((folder / SEAL_FILE).read_bytes().strip())
+    except (OSError, ValueError) as fault:
+        sound = False
+        yield _fail("keys", f"{folder / SEAL_FILE} cannot be used: {fault}", backup)
     for path in (folder, *sorted(folder.iterdir())):
         if _open_to_others(path):
             sound = False
@@ -365,6 +362,34 @@ def _records(node: Node) -> Iterator[Finding]:
     if waiting:
         mend = "`serantau quarantine list` shows why; retry or drop them."
         yield _warn("quarantine", f"{waiting:,} objects wait in quarantine", mend)
+
+
+def _signing(node: Node) -> Iterator[Finding]:
+    with node.db.read() as tx:
+        told = Pins.signed_with(tx)
+        without = Keys(node).parties_without(tx)
+        peers = {peer.name for peer in Peers().list(tx)}
+    signing = node.config.signing
+    path = node.config.keys / SIGNING_FILE
+    if not (told or signing.key or signing.key_file or path.exists()):
+        said = "this node has no signing key yet, and signs nothing"
+        yield _warn("signing", said, "Its next start makes one: `serantau serve`.")
+        return
+    try:
+        key = node.signer.key
+    except ConfigError as fault:
+        yield _fail("signing", fault.message, fault.mend)
+        return
+    if not told:
+        said = f"others were not told of key {key.id} yet"
+        yield _warn("signing", said, "The next start tells them: `serantau serve`.")
+    else:
+        yield _ok("signing", f"signs with key {key.id}")
+    waiting = [name for name in without if name in peers]
+    if waiting:
+        said = f"no key is pinned of {', '.join(waiting)}: what they make waits"
+        mend = "Compare `serantau key show` there, then `serantau key pin NAME WORDS`."
+        yield _warn("signing", said, mend)
 
 
 def _clock(node: Node) -> Iterator[Finding]:

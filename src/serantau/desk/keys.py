@@ -45,6 +45,7 @@ from serantau.rules.trust import (
     keyring,
     objection,
 )
+from serantau.wire.signer import Signer
 
 _KEYS_BYTES: Final = KEYS_EXTENSION.encode()
 _LEARNT: Final = frozenset({"identity", TYPE})
@@ -148,9 +149,12 @@ class Keys:
         everything = bringer.peer and bringer.demand is Demand.ALL
         kept: list[ObjectVersion] = []
         refused: list[tuple[ObjectVersion, Objection]] = []
+        signer = None
+        if bringer.ours and self._own in {each.creator for each in versions}:
+            signer = self._node.signer
         for version in versions:
             if self._own and version.creator == self._own:
-                found = self._of_ours(version, ring, bringer)
+                found = self._of_ours(version, ring, bringer, signer)
             elif (
                 version.examined[0] == Standing.UNSIGNED
                 and version.creator not in watched
@@ -168,25 +172,28 @@ class Keys:
         return self._spared(tx, versions, kept, refused, bringer)
 
     def _of_ours(
-        self, version: ObjectVersion, ring: Keyring, bringer: Bringer
+        self,
+        version: ObjectVersion,
+        ring: Keyring,
+        bringer: Bringer,
+        signer: Signer | None,
     ) -> Objection | None:
         """Sign what is in our name, if it is ours and not signed yet."""
-        if version.type in UNSIGNED_TYPES or not bringer.ours:
+        if version.type in UNSIGNED_TYPES or signer is None:
             # Of what others bring in our name only copies were let through to here,
             # and a copy changes nothing.
             return None
         data = orjson.loads(version.body)
         if is_signed(data):
             return _object(version, ring, bringer)
-        self.sign(version)
+        self.sign(version, signer)
         return None
 
-    def sign(self, version: ObjectVersion) -> bool:
+    def sign(self, version: ObjectVersion, signer: Signer) -> bool:
         """Sign an object version of ours in place; False where that cannot be.
 
         A number that readers disagree about cannot be signed over; then it stays bare.
         """
-        signer = self._node.signer
         try:
             data = signed(orjson.loads(version.body), signer.jws)
         except ValueError as fault:

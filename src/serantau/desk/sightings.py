@@ -117,7 +117,7 @@ class Sightings:
         return made
 
     def _keep(self, day: date, found: pl.DataFrame) -> int:
-        made, keys = 0, Keys(self._node)
+        made, keys, signer = 0, Keys(self._node), self._node.signer
         for part in found.iter_slices(_AT_ONCE):
             with self._node.db.write() as tx:
                 known = self._node.audiences.known(tx)
@@ -126,7 +126,7 @@ class Sightings:
                     self._node.reader.read(orjson.dumps(one)) for one in objects
                 ]
                 for version in versions:
-                    keys.sign(version)
+                    keys.sign(version, signer)
                 admitted = self._node.objects.admit(
                     tx, versions, source=SOURCE, handling=lambda _: Tlp.RED
                 )

@@ -132,7 +132,7 @@ def sign_held(node: Node, progress: Callable[[int], None] | None = None) -> int:
                 if (found.standing, found.key_id) == (Standing.VALID, signer.key.id):
                     continue
                 version = node.reader.read(body)
-                if keys.sign(version):
+                if keys.sign(version, signer):
                     anew.append((added, version.body))
             pins.rewrite(tx, anew)
             since, count = held[-1][0] + 1, count + len(anew)

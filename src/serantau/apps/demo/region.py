@@ -19,6 +19,7 @@ import tomli_w
 
 from serantau.config import FILE_NAME, PREFIX, load_config
 from serantau.desk.found import Charter, found
+from serantau.desk.signing import card_of, pin_in
 from serantau.errors import SerantauError
 from serantau.node import Node
 from serantau.records.peers import Peer, Peers
@@ -149,6 +150,13 @@ class Region:
                 with here.db.write() as tx:
                     peer = Peer(name=name, url=self[name].url, secret=token)
                     Peers().add(tx, peer, here.seal)
+        # Their people have met, and compared the words of all keys.
+        for one in self.sites.values():
+            with one.opened.db.write() as tx:
+                for other in self.sites.values():
+                    if other is not one:
+                        card = card_of(other.name, other.opened.signer.key)
+                        pin_in(one.opened, tx, other.name, card, "admin")
 
     def start(self) -> None:
         """Start every node as a process of its own, and wait until they answer.
