@@ -348,7 +348,8 @@ def test_lost_and_damaged_bytes_of_batches_are_told_and_a_damaged_archive_refuse
         assert set(carried.events["lost"]) == {one.digest for one in large}
         assert not list((tmp_path / "out" / "originals").rglob("*/?*"))
         carry.restore(tmp_path / "out", tmp_path / "again")
-        victim = next((made.home / "archive" / "events").glob("day*/*"))
+        table = archive_of(node).events
+        victim = Path(table.root, table.listed()["path"][0])
         held = victim.read_bytes()
         victim.write_bytes(held[:-1])
         with pytest.raises(StoreError, match=f"{victim.name} has .* damaged"):
