@@ -382,7 +382,17 @@ def test_nobody_else_is_signed_for(region: Region) -> None:
     assert region["th"].load([tool], source="feed:example.org").reasons == {
         "in-our-name": 1
     }
-    assert region["th"].ids() == set()
+    # Of users only this node's own people write in its name.
+    site = region["th"]
+    with site.node.db.write() as tx:
+        site.node.registry.add_user(tx, "guest", "sg", "writer")
+        site.node.registry.add_user(tx, "analyst", "th", "writer")
+    refused = site.load([tool], source="user:guest")
+    assert refused.reasons == {"in-our-name": 1}
+    assert site.intake.again({"in-our-name"}).new == 0
+    assert site.ids() == set()
+    assert site.load([tool], source="user:analyst").new == 1
+    assert _standing(site, tool["id"]) is Standing.VALID
 
 
 def test_what_no_two_programs_read_alike_stays_unsigned(region: Region) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+import stix2
 
 from keys import by, identity, key, signer
 from samples import AT, LATER, READER, TLP_AMBER, made
@@ -43,6 +44,20 @@ def test_an_object_keeps_its_signature_through_any_rewriting_of_its_text() -> No
     )
     assert READER.read(orjson.dumps(data)).id == data["id"]
     assert signed(data, signer("th").jws) == data
+
+
+def test_another_library_carries_a_signature_on() -> None:
+    several = (
+        by("th", "malware", name="ชื่อ"),
+        by("th", "attack-pattern", confidence=50),
+        by("th", pattern_version="2.1", valid_from="2026-03-01T00:00:00Z"),
+    )
+    for data in several:
+        carried = stix2.parse(data, allow_custom=True).serialize(pretty=True)
+        assert examine(orjson.loads(carried), _KEYS).standing is Standing.VALID
+    # What it fills in by itself is a change, and told as one.
+    filled = stix2.parse(by("th"), allow_custom=True).serialize()
+    assert examine(orjson.loads(filled), _KEYS).standing is Standing.INVALID
 
 
 def test_a_signature_leaves_other_extensions_as_they_are() -> None:

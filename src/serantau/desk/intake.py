@@ -37,6 +37,7 @@ from serantau.wire.envelope import read_envelope
 
 STATUS_KEPT = 7 * 86_400 * 1_000_000
 FILE = "file"
+USER = "user:"
 _DEFINITIONS = ("marking-definition", "extension-definition")
 
 
@@ -155,7 +156,7 @@ class Intake:
         bringer: who brings them, when that is more than `source` says.
         """
         node = self._node
-        bringer = bringer or Bringer(source, origin, ours=source == FILE)
+        bringer = bringer or Bringer(source, origin, self._is_ours(tx, source))
         versions, screened = screen(
             tx, node.config.node, versions, ours=bringer.ours, origin=origin
         )
@@ -256,7 +257,7 @@ class Intake:
                 f"The body is not a TAXII envelope: {fault}.",
                 mend='Expected {"objects": [...]} in UTF-8 (TAXII 2.1 §3.7).',
             ) from fault
-        source = f"user:{caller.user}"
+        source = USER + caller.user
         origin = f"POST to {collection.alias}"
         pieces = [
             Piece(ordinal=place, offset=0, line=1, raw=raw)
@@ -362,14 +363,22 @@ class Intake:
             )
         return report
 
-    @staticmethod
-    def _again_by(tx: Tx, held: Held) -> Bringer:
+    def _is_ours(self, tx: Tx, source: str) -> bool:
+        """Say whether it is this node's own people who bring something."""
+        if not source.startswith(USER):
+            return source == FILE
+        own, name = self._node.config.node.member, source.removeprefix(USER)
+        users = self._node.registry.users(tx)
+        return any(user.name == name and user.party == own for user in users)
+
+    def _again_by(self, tx: Tx, held: Held) -> Bringer:
         """Say who brought what is tried again, under what is asked of it now."""
         demand = Demand.MEMBERS
         for peer in Peers().list(tx):
             if held.source == PEER + peer.name:
                 demand = Demand(peer.signatures)
-        return Bringer(held.source, held.origin, held.source == FILE, demand)
+        ours = self._is_ours(tx, held.source)
+        return Bringer(held.source, held.origin, ours, demand)
 
 
 def _refusal(refusal: Refusal, origin: str) -> Fault:
