@@ -11,6 +11,7 @@ import pytest
 import tomli_w
 
 from serantau.errors import ConfigError
+from serantau.rules.key import words_of
 from serantau.rules.profile import NOT_LISTED, Profile, Row, load_profile_text
 
 FOLDER = Path(__file__).parents[2] / "src" / "serantau" / "data" / "profiles"
@@ -137,6 +138,15 @@ def test_no_shipped_row_claims_a_check_that_nobody_made(name: str) -> None:
         assert row.last_verified == NOT_LISTED
 
 
+def test_a_member_s_row_may_hold_what_people_compared() -> None:
+    words = words_of("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")
+    tree = tomllib.loads(text_of("asean-2025"))
+    tree["members"][0]["fingerprints"] = [words]
+    profile = load_profile_text(tomli_w.dumps(tree), "region.toml")
+    assert profile.members[0].fingerprints == (words,)
+    assert profile.members[1].fingerprints == ()
+
+
 # --- faults --------------------------------------------------------------------------
 
 
@@ -217,6 +227,10 @@ BN = ("members", 0)
         (
             put("partners", 0, "code", value="th"),
             "members and partners, code: got 'th twice', expected each once",
+        ),
+        (
+            put(*BN, "fingerprints", value=["legal winner thank"]),
+            "members[0] (bn).fingerprints: got 'legal winner thank', expected a key's",
         ),
         (
             put("norms", 0, "code", value="b"),
