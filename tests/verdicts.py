@@ -12,7 +12,7 @@ from serantau.rules.marking import (
     make_audience,
     read_marking,
 )
-from serantau.rules.party import Circle, Kind, Party
+from serantau.rules.party import Circle, Kind, Party, Purpose
 from serantau.rules.release import (
     Policy,
     Verdict,
@@ -85,6 +85,7 @@ def ask(
     *,
     by: Way = Way.MACHINE,
     policy: Policy | None = None,
+    purpose: Purpose | None = None,
 ) -> Verdict:
     return judge(
         marked if isinstance(marked, MarkingSet) else MarkingSet(marked),
@@ -94,4 +95,5 @@ def ask(
         policy=policy or Policy(),
         circles={CIRCLE.id: CIRCLE},
         by=by,
+        purpose=purpose,
     )

@@ -33,6 +33,7 @@ BODIES = {
     "apps/web/api/objects.py": "told to the node's own people",
     "apps/cli/objects.py": "told to the node's own people",
     "desk/lane_indicators.py": "indicators, read to match rows of events here",
+    "desk/share.py": "the one way out",
     "desk/sightings.py": "a sighting of its own, compared with what it says now",
     "desk/simulate.py": "this node's own objects, marked anew",
     "apps/taxii.py": "the body of an HTTP request",
@@ -51,6 +52,7 @@ PAGES = {
     "apps/taxii.py": "a page of desk/share",
     "desk/handout.py": "a page of desk/share",
     "desk/drafts.py": "a page of desk/share",
+    "apps/cli/handover.py": "what desk/share handed over",
     "lane/question.py": "rows of events, asked by this node's own people",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
 }

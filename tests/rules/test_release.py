@@ -13,13 +13,14 @@ from serantau.rules.marking import (
     Tlp,
     make_audience,
 )
-from serantau.rules.party import Kind, Party
+from serantau.rules.party import Kind, Party, Purpose
 from serantau.rules.release import (
     RULES,
     TABLE,
     Policy,
     Reach,
     Way,
+    ended,
     table_markdown,
 )
 from verdicts import (
@@ -264,6 +265,29 @@ def test_a_blocked_party_gets_nothing_at_all() -> None:
         for by in Way:
             verdict = ask((CLEAR,), replace(party, blocked=True), by=by)
             assert (verdict.released, verdict.rule) == (False, "party-blocked")
+
+
+def test_a_party_gets_something_only_for_what_it_is_allowed() -> None:
+    defence, police, warning = Purpose
+    for party in OUTSIDERS:
+        usual = warning if party.kind is Kind.PUBLIC else defence
+        for purpose in Purpose:
+            verdict = ask((CLEAR,), party, purpose=purpose)
+            expected = (True, "clear-to-everyone")
+            if purpose is not usual:
+                expected = (False, "purpose-not-allowed")
+            assert (verdict.released, verdict.rule) == expected
+        assert ask((CLEAR,), party).released
+    prosecutor = replace(JP, purposes=frozenset({police}))
+    # It gets nothing by the ways that name no purpose of their own.
+    assert str(ask((CLEAR,), prosecutor)) == (
+        "withheld (purpose-not-allowed): got defence for jp; expected law-enforcement"
+    )
+    assert ask((CLEAR,), prosecutor, purpose=police, by=Way.PERSON).released
+    # A purpose opens nothing that the markings close.
+    assert ask((AMBER,), prosecutor, purpose=police).rule == "no-audience"
+    assert ask((CLEAR,), US, purpose=police).released
+    assert ended(JP).rule == "party-ended"
 
 
 def test_an_audience_finds_a_party_by_name_identity_or_circle() -> None:

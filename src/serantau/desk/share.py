@@ -32,11 +32,12 @@ from serantau.rules.marking import (
     make_audience,
     read_marking,
 )
-from serantau.rules.party import Party
-from serantau.rules.release import Verdict, ended, judge
+from serantau.rules.party import Party, Purpose
+from serantau.rules.release import Verdict, Way, ended, judge
 
 _VIEWS_KEPT = 256
 _SAMPLES = 3
+HANDOVER = "handover"
 # Versions of one object that one deletion takes out.
 _AT_ONCE = 100_000
 
@@ -81,6 +82,17 @@ class Preview:
     def withheld(self) -> int:
         """Count what would stay."""
         return sum(row.count for row in self.rows if not row.released)
+
+
+@dataclass(slots=True)
+class HandedOver:
+    """Object versions that a person hands over, and the verdicts on what stays.
+
+    bodies: of what goes, by id. withheld: the verdict on each that stays.
+    """
+
+    bodies: dict[str, bytes]
+    withheld: dict[str, Verdict]
 
 
 class Share:
@@ -235,6 +247,7 @@ class Share:
             party=caller.party_number,
             actor=caller.user,
             way=way,
+            purpose=caller.party.usual,
             collection=collection.number,
             request=request,
             stamps=stamps,
@@ -415,13 +428,14 @@ class Share:
         for verdict in verdicts.values():
             if not verdict.released:
                 raise Forbidden(f"The rows may not go to {party}: {verdict}.")
-        number, _ = self._node.registry.party(tx, party)
+        number, held = self._node.registry.party(tx, party)
         marking = read_marking(make_audience(named=[owner]))
         self._node.ledger.record_rows(
             tx,
             party=number,
             actor=actor,
             way=way,
+            purpose=held.usual,
             request=request,
             count=sum(levels.values()),
             verdicts={
@@ -429,6 +443,75 @@ class Share:
                 for level, verdict in verdicts.items()
             },
         )
+
+    def hand_over(
+        self,
+        party: str,
+        ids: Iterable[str],
+        *,
+        purpose: Purpose,
+        case: str,
+        actor: str,
+        look: bool = False,
+    ) -> HandedOver:
+        """Hand the newest versions of objects to a party by hand, and log it.
+
+        Args:
+            party: who gets them.
+            ids: of the objects.
+            purpose: what for.
+            case: what they belong to there, for the log.
+            actor: the person who hands them over.
+            look: only say what would go; nothing leaves and nothing is logged.
+
+        Raises:
+            NotFound: no such party, or no such object.
+        """
+        node = self._node
+        audiences = node.audiences
+        handed = HandedOver({}, {})
+        with node.db.read() as tx:
+            number, held = node.registry.party(tx, party)
+            known, circles = audiences.known(tx), audiences.circles(tx)
+            verdicts: dict[str, Verdict] = {}
+            stamps = []
+            for object_id in dict.fromkeys(ids):
+                found = node.search.versions(tx, object_id)
+                if not found:
+                    raise NotFound(f"No object is named {object_id!r}.")
+                marked = audiences.set_of(tx, found[-1].marking_set)
+                verdict = judge(
+                    marked,
+                    known,
+                    held,
+                    own=audiences.own,
+                    policy=audiences.policy,
+                    circles=circles,
+                    by=Way.PERSON,
+                    purpose=purpose,
+                )
+                if not held.active(tx.clock.now()):
+                    verdict = ended(held)
+                if not verdict.released:
+                    handed.withheld[object_id] = verdict
+                    continue
+                handed.bodies[object_id] = found[-1].body
+                verdicts[marked.key()] = verdict
+                stamps.append(found[-1].added)
+            if stamps and not look:
+                node.ledger.record(
+                    tx,
+                    party=number,
+                    actor=actor,
+                    way=HANDOVER,
+                    purpose=purpose,
+                    collection=0,
+                    request=f"case {case}",
+                    stamps=stamps,
+                    epoch=tx.epoch(),
+                    verdicts=verdicts,
+                )
+        return handed
 
     def who_got(self, found: Found) -> list[Released]:
         """Tell every release of one object version, oldest first."""

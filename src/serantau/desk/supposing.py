@@ -16,7 +16,7 @@ import msgspec
 from serantau.clock import instant
 from serantau.errors import BadRequest, ConfigError, NotFound
 from serantau.rules.marking import CIRCLE, Tlp
-from serantau.rules.party import Circle, Kind, Party
+from serantau.rules.party import Circle, Kind, Party, Purpose
 from serantau.rules.release import Policy
 
 NONE = "none"
@@ -27,7 +27,8 @@ _NEW = "circle--00000000-0000-4000-8000-000000000000"
 class PartyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fields of a party as they are to be; None: as they are.
 
-    ceiling: a TLP level, or `none`. until: a date or instant, or `none`.
+    ceiling: a TLP level, or `none`. until: a date or instant, or `none`. purposes: what
+    it may be given something for; none at all: the usual one of its kind.
     """
 
     kind: str | None = None
@@ -38,6 +39,7 @@ class PartyChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocked: bool | None = None
     ceiling: str | None = None
     until: str | None = None
+    purposes: tuple[str, ...] | None = None
 
 
 class CircleChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,6 +159,8 @@ def party_as(held: Party, change: PartyChange) -> Party:
         fields["ceiling"] = read_level(change.ceiling, "ceiling")
     if change.until is not None:
         fields["until"] = _until(change.until)
+    if change.purposes is not None:
+        fields["purposes"] = frozenset(map(read_purpose, change.purposes))
     try:
         return replace(held, **fields)
     except ValueError as fault:
@@ -175,6 +179,20 @@ def read_kind(text: str) -> Kind:
         kinds = ", ".join(each for each in Kind if each is not Kind.OWN)
         raise BadRequest(
             f"{text!r} is no kind of party.", mend=f"One of: {kinds}"
+        ) from fault
+
+
+def read_purpose(text: str) -> Purpose:
+    """Read a purpose of releases.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        return Purpose(text)
+    except ValueError as fault:
+        raise BadRequest(
+            f"{text!r} is no purpose.", mend=f"One of: {', '.join(Purpose)}"
         ) from fault
 
 

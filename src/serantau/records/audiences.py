@@ -20,7 +20,7 @@ from serantau import __version__
 from serantau.records import tables
 from serantau.records.database import Database, Tx
 from serantau.rules.marking import Marking, MarkingSet, Tlp, read_marking
-from serantau.rules.party import Circle, Kind, Party
+from serantau.rules.party import Circle, Kind, Party, Purpose
 from serantau.rules.release import Policy, Verdict, judge, table_markdown
 
 _VERDICT = ("party", "marking_set", "released", "since", "rule", "got", "expected")
@@ -501,6 +501,7 @@ def _party(row: Any) -> Party:
         blocked=bool(row.blocked),
         ceiling=Tlp.parse(row.ceiling) if row.ceiling else None,
         until=row.until,
+        purposes=frozenset(map(Purpose, row.purposes.split())),
     )
 
 

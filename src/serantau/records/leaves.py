@@ -47,7 +47,7 @@ _GONE: Final = bytes(HASH_BYTES)
 
 _FIELDS: Final = (
     "r.n, r.at, r.actor, r.way, r.collection, r.grant_view, r.request, r.count, "
-    "r.stamps, r.receipt, g.digest AS verdicts"
+    "r.stamps, r.receipt, r.purpose, g.digest AS verdicts"
 )
 _FROM: Final = "LEFT JOIN ledger.grant_view g ON g.n = r.grant_view"
 
@@ -233,7 +233,7 @@ class Leaves:
             seq=seq,
             at=row.at,
             way=row.way,
-            purpose="",
+            purpose=row.purpose,
             recipient=blinded(salts.recipient, recipient.encode()),
             verdict=blinded(salts.verdict, (row.verdicts or "").encode()),
             rest=blinded(salts.rest, _rest(row)),
@@ -267,7 +267,7 @@ class Leaves:
         no_objects = NO_OBJECTS
         for (
             seq, recipient, objects, n, at, actor, way, collection, granted, request,
-            count, stamps, receipt, verdicts,
+            count, stamps, receipt, purpose, verdicts,
         ) in tx.execute(
             f"SELECT l.n, l.recipient, l.objects, {_FIELDS} FROM ledger.leaf l "
             f"LEFT JOIN ledger.release r ON r.n = l.row {_FROM} "
@@ -286,7 +286,8 @@ class Leaves:
                 page = objects.hex() if objects is not None else no_objects
                 promised = f',"receipt":"{receipt}"' if receipt else ""
                 text = (
-                    f'\0{{"at":{at},"node":{node},"objects":"{page}","purpose":""'
+                    f'\0{{"at":{at},"node":{node},"objects":"{page}",'
+                    f'"purpose":{json_text(purpose)}'
                     f'{promised},"recipient":"{got}","rest":"{rest}","seq":{seq},'
                     f'"type":"{RELEASE}","v":{VERSION},"verdict":"{why}",'
                     f'"way":{json_text(way)}}}'

@@ -31,7 +31,8 @@ class Released:
     """One release as it is told: when (instant), to whom, by which way, how many.
 
     rule, got, expected: the verdict under which the object asked about went; empty
-    when the question was not about one object.
+    when the question was not about one object. purpose: what for; empty before that was
+    written down.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Released:
     rule: str = ""
     got: str = ""
     expected: str = ""
+    purpose: str = ""
 
 
 _RUNS, _GAPS, _LONG_GAPS = 0, 1, 2
@@ -143,12 +145,14 @@ class Ledger:
         party: int,
         actor: str,
         way: str,
+        purpose: str = "",
         collection: int,
         request: str,
         stamps: Sequence[int],
         epoch: int,
         at: int | None = None,
         receipt: str = "",
+        verdicts: Mapping[str, Verdict] | None = None,
     ) -> None:
         """Write one row, as the last thing in the transaction.
 
@@ -157,12 +161,15 @@ class Ledger:
             party: the number of who gets it.
             actor: the user who asked.
             way: the door it leaves by.
+            purpose: what for.
             collection: the collection's number, 0 for none.
             request: the question as it was put.
             stamps: of the object versions that go, at least one, in any order.
             epoch: of the verdicts that released them.
             at: when, where a receipt says so already; otherwise at the end.
             receipt: the digest of the receipt that goes with the page, empty for none.
+            verdicts: under which they go, by the key of their marking set, where those
+                are not the ones by machine.
         """
         ordered = sorted(set(stamps))
         low, high = ordered[0], ordered[-1]
@@ -170,6 +177,7 @@ class Ledger:
             "party": party,
             "actor": actor,
             "way": way,
+            "purpose": purpose,
             "collection": collection,
             "request": request.replace("\x00", "%00"),
             "count": len(ordered),
@@ -180,7 +188,11 @@ class Ledger:
         }
 
         def write() -> None:
-            granted = self._grant(tx, party, epoch)
+            granted = (
+                self._grant(tx, party, epoch)
+                if verdicts is None
+                else self._keep_verdicts(tx, party, verdicts)
+            )
             if receipt:
                 tx.run(_PROMISED, at=at, granted=granted, receipt=receipt, **values)
             else:
@@ -195,6 +207,7 @@ class Ledger:
         party: int,
         actor: str,
         way: str,
+        purpose: str = "",
         request: str,
         count: int,
         verdicts: Mapping[str, Verdict],
@@ -206,20 +219,16 @@ class Ledger:
             party: the number of who gets them.
             actor: the user who sends them.
             way: the door they leave by.
+            purpose: what for.
             request: what they are, with the digest of what leaves.
             count: how many rows.
             verdicts: under which they go, by the key of their marking set.
         """
-        content = orjson.dumps(
-            {
-                key: [verdict.rule, verdict.got, verdict.expected]
-                for key, verdict in sorted(verdicts.items())
-            }
-        ).decode()
         values = {
             "party": party,
             "actor": actor,
             "way": way,
+            "purpose": purpose,
             "collection": 0,
             "request": request.replace("\x00", "%00"),
             "count": count,
@@ -230,8 +239,7 @@ class Ledger:
         }
 
         def write() -> None:
-            digest = hashlib.sha256(content.encode()).hexdigest()
-            granted = self._keep_grant(tx, party, content, digest)
+            granted = self._keep_verdicts(tx, party, verdicts)
             tx.run(_RELEASE, at=tx.clock.now(), granted=granted, **values)
 
         tx.at_end(write)
@@ -250,6 +258,18 @@ class Ledger:
         number = self._keep_grant(tx, party, content, digest)
         tx.note(self._grants, party, (epoch, number))
         return number
+
+    def _keep_verdicts(
+        self, tx: Tx, party: int, verdicts: Mapping[str, Verdict]
+    ) -> int:
+        content = orjson.dumps(
+            {
+                key: [verdict.rule, verdict.got, verdict.expected]
+                for key, verdict in sorted(verdicts.items())
+            }
+        )
+        digest = hashlib.sha256(content).hexdigest()
+        return self._keep_grant(tx, party, content.decode(), digest)
 
     @staticmethod
     def _keep_grant(tx: Tx, party: int, content: str, digest: str) -> int:
@@ -367,8 +387,9 @@ def set_keys(tx: Tx, stamp: int, marking_set: int) -> list[str]:
 
 _RELEASE = (
     "INSERT INTO ledger.release (at, party, actor, way, collection, grant_view, "
-    "request, count, span, low, high, stamps) VALUES (:at, :party, :actor, :way, "
-    ":collection, :granted, :request, :count, :span, :low, :high, :stamps)"
+    "request, count, span, low, high, purpose, stamps) VALUES (:at, :party, :actor, "
+    ":way, :collection, :granted, :request, :count, :span, :low, :high, :purpose, "
+    ":stamps)"
 )
 _PROMISED = _RELEASE.replace("stamps)", "stamps, receipt)", 1).replace(
     ":stamps)", ":stamps, :receipt)"
@@ -378,7 +399,7 @@ _GRANT = (
     "VALUES (:n, :party, :digest, :at, :content) ON CONFLICT DO NOTHING"
 )
 _TOLD = (
-    "SELECT r.n, r.at, p.name AS party, r.actor, r.way, "
+    "SELECT r.n, r.at, p.name AS party, r.actor, r.way, r.purpose, "
     "coalesce(c.alias, '') AS collection, r.count, r.request, r.stamps, g.content "
     "FROM ledger.release r LEFT JOIN party p ON p.n = r.party "
     "LEFT JOIN collection c ON c.n = r.collection "
@@ -396,6 +417,7 @@ def _told(row: Any, keys: Sequence[str]) -> Released:
         party=row.party or "(a party since removed)",
         actor=row.actor,
         way=row.way,
+        purpose=row.purpose,
         collection=row.collection,
         count=row.count,
         request=row.request,

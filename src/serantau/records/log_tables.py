@@ -53,6 +53,7 @@ release = Table(
     Column("high", BigInteger, nullable=False),
     Column("stamps", LargeBinary, nullable=False),
     Column("receipt", Text),
+    Column("purpose", Text, nullable=False, server_default=text("''")),
     Index(None, "span", "low"),
     Index(None, "party", "at"),
     # Only of rows that have one: the others cost their page nothing more.

@@ -149,6 +149,7 @@ class Registry:
             "blocked": party.blocked,
             "ceiling": "" if party.ceiling is None else party.ceiling.label,
             "until": party.until,
+            "purposes": " ".join(sorted(party.purposes)),
         }
         if party.name not in known:
             number = tx.insert(tables.party, row)

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from serantau.records import columns, log_tables
@@ -165,6 +166,7 @@ party = Table(
     Column("blocked", Boolean, nullable=False),
     Column("ceiling", Text, nullable=False),
     Column("until", BigInteger),
+    Column("purposes", Text, nullable=False, server_default=text("''")),
 )
 
 circle = Table(

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from serantau.rules.marking import CIRCLE, IDENTITY, NAME, Tlp
 
-__all__ = ["NAME", "Circle", "Kind", "Party"]
+__all__ = ["NAME", "Circle", "Kind", "Party", "Purpose"]
 
 
 class Kind(StrEnum):
@@ -26,6 +26,14 @@ class Kind(StrEnum):
     PUBLIC = "public"
 
 
+class Purpose(StrEnum):
+    """What something is released for."""
+
+    DEFENCE = "defence"
+    LAW_ENFORCEMENT = "law-enforcement"
+    PUBLIC_WARNING = "public-warning"
+
+
 @dataclass(frozen=True, slots=True)
 class Party:
     """One counterparty.
@@ -35,6 +43,7 @@ class Party:
     client_of: the party whose client it is (for an operator, its CERT). need_to_know:
     a client that TLP:AMBER may reach. blocked: gets nothing at all. ceiling: the
     highest TLP level that it is given. until: the instant at which its access ends.
+    purposes: what it may be given something for; empty: the usual one of its kind.
     """
 
     name: str
@@ -46,6 +55,7 @@ class Party:
     blocked: bool = False
     ceiling: Tlp | None = None
     until: int | None = None
+    purposes: frozenset[Purpose] = frozenset()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or self.name.startswith("identity--"):
@@ -57,6 +67,16 @@ class Party:
                 f"identity of {self.name}: got {self.identity!r}, "
                 "expected identity--UUID in lower case"
             )
+
+    @property
+    def usual(self) -> Purpose:
+        """Give what it is given something for where nobody says otherwise."""
+        return Purpose.PUBLIC_WARNING if self.kind is Kind.PUBLIC else Purpose.DEFENCE
+
+    @property
+    def allowed(self) -> frozenset[Purpose]:
+        """Give what it may be given something for."""
+        return self.purposes or frozenset({self.usual})
 
     def active(self, now: int) -> bool:
         """Tell whether its access has not ended; a verdict does not look at that."""

@@ -24,7 +24,7 @@ from serantau.rules.marking import (
     Tlp,
     look_up,
 )
-from serantau.rules.party import Circle, Kind, Party
+from serantau.rules.party import Circle, Kind, Party, Purpose
 
 
 class Way(StrEnum):
@@ -69,6 +69,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         # why not
         "party-blocked": "The party is blocked here: it gets nothing, CLEAR included.",
         "party-ended": "The party's access has ended: it gets nothing.",
+        "purpose-not-allowed": "The party is given nothing for this purpose.",
         "unknown-marking": "A marking is not exactly understood: it stays with us.",
         "tlp-forbids-kind": "TLP never lets this level reach such a party.",
         "red-by-person-only": "TLP:RED never goes by machine.",
@@ -183,6 +184,7 @@ def judge(
     policy: Policy,
     circles: Mapping[str, Circle],
     by: Way = Way.MACHINE,
+    purpose: Purpose | None = None,
 ) -> Verdict:
     """Judge whether an object so marked may go to a recipient.
 
@@ -194,6 +196,7 @@ def judge(
         policy: how the node tightens the table.
         circles: by id, the circles whose members this node knows.
         by: how it would leave.
+        purpose: what for; None: the usual purpose of such a party.
     """
     parts = marked.each()
     if len({part.redacted for part in parts}) > 1:
@@ -219,6 +222,7 @@ def judge(
             policy=policy,
             circles=circles,
             by=by,
+            purpose=purpose or recipient.usual,
         )
         return next(said for rule in _ORDER if (said := rule(question)) is not None)
 
@@ -283,6 +287,7 @@ class _Question:
     policy: Policy
     circles: Mapping[str, Circle]
     by: Way
+    purpose: Purpose
 
     @property
     def reach(self) -> Reach:
@@ -364,6 +369,17 @@ def _blocked(asked: _Question) -> Verdict | None:
         return None
     return _refused(
         "party-blocked", f"{name}, which is blocked", f"{name} not to be blocked"
+    )
+
+
+def _purpose(asked: _Question) -> Verdict | None:
+    party = asked.recipient
+    if party.kind is Kind.OWN or asked.purpose in party.allowed:
+        return None
+    return _refused(
+        "purpose-not-allowed",
+        f"{asked.purpose} for {party.name}",
+        f"{' or '.join(sorted(party.allowed))}",
     )
 
 
@@ -485,6 +501,7 @@ def _granted(asked: _Question) -> Verdict | None:
 
 _ORDER: Final[tuple[Callable[[_Question], Verdict | None], ...]] = (
     _blocked,
+    _purpose,
     _unknown,
     _forbidden,
     _by_machine,

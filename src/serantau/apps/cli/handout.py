@@ -74,8 +74,8 @@ def write(
         (preview,) = Share(node).preview([to])
         if not as_json:
             _tell(preview, collection)
-        _confirm(yes, to)
-        handed = _write(Handout(node, _person()), to, form, collection, path)
+        confirm(yes, to)
+        handed = _write(Handout(node, person()), to, form, collection, path)
     if as_json:
         document(_document(preview, handed, form, str(path)))
     else:
@@ -98,7 +98,7 @@ def _write(
         return write_(to, stream, collection)
 
 
-def _person() -> str:
+def person() -> str:
     """Give the account's name: not that of the environment, which anybody sets."""
     number = os.getuid()
     try:
@@ -107,7 +107,8 @@ def _person() -> str:
         return f"uid {number}"
 
 
-def _confirm(yes: bool, to: str) -> None:
+def confirm(yes: bool, to: str) -> None:
+    """Ask whether it may go; without anybody to ask it may not."""
     if yes:
         return
     if not sys.stdin.isatty():

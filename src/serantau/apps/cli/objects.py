@@ -64,6 +64,7 @@ def _document(told: Dossier) -> dict[str, Any]:
                         "party": each.party,
                         "user": each.actor,
                         "way": each.way,
+                        "purpose": each.purpose,
                         "collection": each.collection,
                         "rule": each.rule,
                         "got": each.got,

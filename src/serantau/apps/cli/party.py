@@ -52,6 +52,14 @@ Until = Annotated[
     str | None,
     typer.Option(metavar="DATE", help="Its access ends then (UTC); none: it does not."),
 ]
+Purposes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--purpose",
+        help="What it may be given something for: defence, law-enforcement, "
+        "public-warning; repeated. Without it the usual one of its kind.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")]
 
 
@@ -75,6 +83,7 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
             "need_to_know": each.need_to_know,
             "blocked": each.blocked,
             "ceiling": each.ceiling.label if each.ceiling is not None else "",
+            "purposes": sorted(each.allowed),
             "until": stamp(each.until) if as_json else when(each.until),
         }
         for each in found
@@ -87,6 +96,7 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
         Column("need_to_know", "Need to know"),
         Column("blocked", "Blocked"),
         Column("ceiling", "At most"),
+        Column("purposes", "For"),
         Column("until", "Until"),
     )
     answer(columns, rows, as_json)
@@ -103,6 +113,7 @@ def add(
     need_to_know: NeedToKnow = None,
     ceiling: Ceiling = None,
     until: Until = None,
+    purpose: Purposes = None,
 ) -> None:
     """Add a party. From then on it may have what its kind may have."""
     from serantau.desk.supposing import read_kind
@@ -118,7 +129,15 @@ def add(
             )
         fresh = _named(lambda: rules.Party(name, read_kind(kind)))
         new = _changed(
-            fresh, None, title, identity, client_of, need_to_know, ceiling, until
+            fresh,
+            None,
+            title,
+            identity,
+            client_of,
+            need_to_know,
+            ceiling,
+            until,
+            purpose,
         )
         node.registry.put_party(tx, new)
     say(f"Party {name} ({kind}) is known. `serantau share preview --to {name}`")
@@ -136,13 +155,22 @@ def set_(
     need_to_know: NeedToKnow = None,
     ceiling: Ceiling = None,
     until: Until = None,
+    purpose: Purposes = None,
     dry_run: DryRun = False,
 ) -> None:
     """Change a party, and say what that changes in what it may have."""
 
     def change(party: Party) -> Party:
         return _changed(
-            party, kind, title, identity, client_of, need_to_know, ceiling, until
+            party,
+            kind,
+            title,
+            identity,
+            client_of,
+            need_to_know,
+            ceiling,
+            until,
+            purpose,
         )
 
     _change(ctx, name, change, dry_run)
@@ -225,12 +253,14 @@ def _changed(
     need_to_know: bool | None,
     ceiling: str | None,
     until: str | None,
+    purposes: list[str] | None,
 ) -> Party:
     from serantau.desk.supposing import PartyChange, party_as
 
     change = PartyChange(
         kind=kind, title=title, identity=identity, client_of=client_of,
         need_to_know=need_to_know, ceiling=ceiling, until=until,
+        purposes=None if purposes is None else tuple(purposes),
     )  # fmt: skip
     return party_as(party, change)
 

@@ -9,6 +9,7 @@ import typer
 from serantau.apps.cli.audience import audience
 from serantau.apps.cli.door import opened
 from serantau.apps.cli.handout import write
+from serantau.apps.cli.handover import handover
 from serantau.apps.cli.output import Column, Json, brief, document, say, table
 from serantau.apps.cli.simulate import simulate
 
@@ -24,6 +25,7 @@ def share() -> None:
 
 
 app.command()(audience)
+app.command()(handover)
 app.command()(simulate)
 app.command()(write)
 

@@ -55,7 +55,7 @@ class PartyList(Answer):
 
 
 class PartyGiven(Given):
-    """A party as it is to be; whether it is blocked stays."""
+    """A party as it is to be; whether it is blocked, and its purposes, stay."""
 
     kind: Kind
     title: Text = ""
@@ -159,6 +159,7 @@ async def put_party(
             client_of=data.client_of,
             need_to_know=data.need_to_know,
             blocked=name in known and known[name][1].blocked,
+            purposes=known[name][1].purposes if name in known else frozenset(),
             ceiling=ceiling,
             until=until,
         )

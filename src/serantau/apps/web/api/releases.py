@@ -31,13 +31,14 @@ from serantau.records.ledger import Released
 
 
 class Release(Answer):
-    """One row of the release log: when, to whom, how, what was asked, how much went."""
+    """One row of the release log: when, to whom, how, what for, and how much."""
 
     number: int
     at: Time
     party: str
     user: str
     way: str
+    purpose: str
     collection: str
     objects: Count
     request: str
@@ -103,6 +104,7 @@ def told(one: Released) -> Release:
         party=one.party,
         user=one.actor,
         way=one.way,
+        purpose=one.purpose,
         collection=one.collection,
         objects=one.count,
         request=one.request,
