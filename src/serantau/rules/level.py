@@ -1,5 +1,7 @@
 """The levels that markings speak of: TLP says who may have it, PAP what may be done.
 
+Beside them: how this node keeps what was recalled.
+
 `marking` gives both names too, since whoever handles markings needs them.
 """
 
@@ -45,6 +47,17 @@ _TLP_COLOURS = {
     "AMBER+STRICT": Tlp.AMBER_STRICT,
     "RED": Tlp.RED,
 }
+
+
+class Recalled(IntEnum):
+    """What this node does with what was recalled; it leaves the node in no case.
+
+    KEPT: the own organisation reads it. HIDDEN: nobody does.
+    """
+
+    NO = 0
+    KEPT = 1
+    HIDDEN = 2
 
 
 class Pap(IntEnum):

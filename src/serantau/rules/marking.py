@@ -12,11 +12,11 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from serantau.rules.level import Pap, Tlp
+from serantau.rules.level import Pap, Recalled, Tlp
 
 __all__ = [
     "AUDIENCE_EXTENSION",
@@ -32,6 +32,7 @@ __all__ = [
     "Marking",
     "MarkingSet",
     "Pap",
+    "Recalled",
     "Tlp",
     "audience_extension_objects",
     "definition_of",
@@ -440,7 +441,7 @@ class MarkingSet:
     taken out. definition: when the object is itself a marking-definition that limits
     its readers (see `definition_of`), its own id. parts: after a joining, the sets that
     were joined, each of which must release; then the other fields are their union, to
-    be shown and searched.
+    be shown and searched. recalled: by its creator, beside all that marks it.
 
     Parts are kept because a union can widen: AMBER without an audience goes to nobody,
     and must not go to `th` because another version names `th`.
@@ -452,6 +453,7 @@ class MarkingSet:
     redacted: bool = False
     definition: str = ""
     parts: tuple[MarkingSet, ...] = ()
+    recalled: Recalled = Recalled.NO
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "refs", tuple(sorted(set(self.refs))))
@@ -472,8 +474,9 @@ class MarkingSet:
         The result releases only to whom both release.
         """
         parts = {part for whole in (self, other) for part in whole.each()}
+        recalled = max(self.recalled, other.recalled)
         if len(parts) == 1:
-            return parts.pop()
+            return replace(parts.pop(), recalled=recalled)
         ordered = tuple(sorted(parts, key=MarkingSet.key))
         handlings = [part.handled_as for part in ordered if part.handled_as is not None]
         return MarkingSet(
@@ -483,15 +486,15 @@ class MarkingSet:
             redacted=all(part.redacted for part in ordered),
             definition=max(part.definition for part in ordered),
             parts=ordered,
+            recalled=recalled,
         )
 
     def each(self) -> tuple[MarkingSet, ...]:
-        """Give the sets that were joined, or this one alone."""
-        return self.parts or (self,)
+        """Give the sets that were joined, or this one alone, as nobody recalled it."""
+        plain = replace(self, recalled=Recalled.NO) if self.recalled else self
+        return self.parts or (plain,)
 
     def _tree(self) -> dict[str, Any]:
-        if self.parts:
-            return {"parts": [part._tree() for part in self.parts]}
         tree: dict[str, Any] = {
             "refs": self.refs,
             "granular": self.granular,
@@ -499,6 +502,9 @@ class MarkingSet:
             "redacted": self.redacted,
             "definition": self.definition,
         }
+        if self.parts:
+            tree = {"parts": [part._tree() for part in self.parts]}
+        tree["recalled"] = self.recalled.name.lower() if self.recalled else ""
         return {name: value for name, value in tree.items() if value}
 
     @classmethod
@@ -507,12 +513,16 @@ class MarkingSet:
         for part in map(cls._from_tree, tree.get("parts", ())):
             whole = part if whole is None else whole.joined(part)
         handled_as = tree.get("handled_as")
-        return whole or cls(
+        recalled = Recalled[tree.get("recalled", "no").upper()]
+        if whole is not None:
+            return replace(whole, recalled=recalled)
+        return cls(
             refs=tuple(tree.get("refs", ())),
             granular=tuple(tree.get("granular", ())),
             handled_as=None if handled_as is None else Tlp.parse(handled_as),
             redacted=tree.get("redacted", False),
             definition=tree.get("definition", ""),
+            recalled=recalled,
         )
 
 
@@ -551,6 +561,8 @@ def in_words(marking_set: MarkingSet, known: Mapping[str, Marking]) -> str:
         parts = _words_of(marking_set.granular, None, known)
         taken = "taken out" if marking_set.redacted else "in parts"
         words.append(f"{taken}: {' / '.join(parts)}")
+    if marking_set.recalled:
+        words.append(f"recalled, {marking_set.recalled.name.lower()} here")
     return "; ".join(words)
 
 

@@ -21,6 +21,7 @@ from serantau.rules.marking import (
     Audience,
     Marking,
     MarkingSet,
+    Recalled,
     Tlp,
     look_up,
 )
@@ -67,6 +68,7 @@ TABLE: Final[Mapping[Kind, Mapping[Tlp, Reach]]] = MappingProxyType({
 RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
         # why not
+        "recalled": "Its creator recalled it: it leaves by no way.",
         "party-blocked": "The party is blocked here: it gets nothing, CLEAR included.",
         "party-ended": "The party's access has ended: it gets nothing.",
         "purpose-not-allowed": "The party is given nothing for this purpose.",
@@ -198,6 +200,11 @@ def judge(
         by: how it would leave.
         purpose: what for; None: the usual purpose of such a party.
     """
+    mine = recipient.kind is Kind.OWN
+    if marked.recalled and not (mine and marked.recalled is Recalled.KEPT):
+        return _refused(
+            "recalled", "what its creator recalled", "what was not recalled"
+        )
     parts = marked.each()
     if len({part.redacted for part in parts}) > 1:
         return _refused(
