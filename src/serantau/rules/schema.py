@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from serantau.rules.case_schema import NAME as CASE_ENTRY
+from serantau.rules.case_schema import case_schema
 from serantau.rules.refusal import Refused, pointer, shown
 
 CORE: Final = "common/core"
@@ -287,6 +289,7 @@ class Schemas:
             _amend(self._documents[amendment.schema], amendment)
         for document in self._documents.values():
             _demand_ids(document)
+        self._documents[CASE_ENTRY] = case_schema()
         self._registry = jsonschema_rs.Registry(
             [(document["$id"], document) for document in self._documents.values()]
         )
@@ -294,7 +297,7 @@ class Schemas:
         self.types: dict[str, str] = {
             name.partition("/")[2]: name
             for name in self._documents
-            if not name.startswith("common/") or name in _META
+            if not name.startswith(("common/", "serantau/")) or name in _META
         }
 
     def check(self, name: str, data: dict[str, Any]) -> None:

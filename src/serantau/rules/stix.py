@@ -7,7 +7,7 @@ The steps, each in code with its number; the first that fails ends it:
 2. it is an object with a type and an id that fit each other, of STIX 2.1;
 3. it fits the OASIS schema of its type, or of the core where the type is unknown;
 4. its times exist and stand in order; its references name what they may name;
-5. the id of an observable is the one that its content makes;
+5. the id of an observable, or of a case's entry, is the one that its content makes;
 6. its markings mark what is there, and not themselves;
 7. its pattern parses; its languages are languages.
 
@@ -24,6 +24,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from serantau.rules import facts, indicator, properties
+from serantau.rules.case_entry import check_entry, is_entry
+from serantau.rules.case_schema import NAME as CASE_ENTRY
 from serantau.rules.facts import Gatherer
 from serantau.rules.jsontext import Limits, over, read_json
 from serantau.rules.marking import well_known
@@ -109,7 +111,7 @@ class Reader:
         schema = self._schemas.types.get(kind)
         known = schema is not None
         if schema is None:
-            schema = _core_of(data)
+            schema = CASE_ENTRY if is_entry(data) else _core_of(data)
         self._schemas.check(schema, data)  # 3
         timed = schema is not OBSERVABLE_CORE and kind not in properties.OBSERVABLES
         created = modified = None
@@ -123,6 +125,8 @@ class Reader:
         edges, values, words = self._gatherer.gather(data, known=known)
         if known and not timed and is_deterministic(object_id):  # 5
             _check_sco_id(data, object_id)
+        elif schema is CASE_ENTRY:
+            check_entry(data)
         marking_refs = tuple(data.get("object_marking_refs", ()))
         granular_refs: tuple[str, ...] = ()
         if "granular_markings" in data:  # 6
