@@ -150,6 +150,19 @@ class LedgerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     promise_seconds: float = 3600.0
 
 
+class AuditSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many days the logs keep what they say of own people; 0: for ever.
+
+    keep_readings: of what they read. keep_decisions: of what they decided.
+    keep_requests: of by whom something left, and what was asked; to whom and which
+    objects stays. Digests stay, and so the tree over the log verifies.
+    """
+
+    keep_readings: int = 0
+    keep_decisions: int = 0
+    keep_requests: int = 0
+
+
 class LaneSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How events are taken in and kept.
 
@@ -320,6 +333,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: PolicySection = msgspec.field(default_factory=PolicySection)
     federation: FederationSection = msgspec.field(default_factory=FederationSection)
     ledger: LedgerSection = msgspec.field(default_factory=LedgerSection)
+    audit: AuditSection = msgspec.field(default_factory=AuditSection)
     lane: LaneSection = msgspec.field(default_factory=LaneSection)
     feeds: dict[str, FeedSection] = {}
     mail: MailSection = msgspec.field(default_factory=MailSection)
@@ -419,6 +433,11 @@ def _check(config: NodeConfig, path: Path) -> None:
             f"{path}: lane.sightings is {config.lane.sightings}, expected 0 or more",
             mend="0 records none; a number is how many a day are recorded at most.",
         )
+    for name, days in msgspec.structs.asdict(config.audit).items():
+        if days < 0:
+            raise ConfigError(
+                f"{path}: audit.{name} is {days}, expected days, or 0 for ever"
+            )
     _check_ledger(f"{path}: ledger", config.ledger)
     _check_notice(f"{path}: notice", config.notice)
     for secret in ("key", "passphrase"):

@@ -1,23 +1,31 @@
-"""Who got an object, what left to a party, what a person decided: asked of the logs."""
+"""Who read or got an object, what left to a party, what a person decided: the logs."""
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import structlog
+
 from serantau.clock import instant, moment
-from serantau.desk.lane_ask import read_when
 from serantau.desk.share import Share
-from serantau.errors import BadRequest, NotFound
+from serantau.errors import BadRequest, NotFound, SerantauError
 from serantau.node import Node
+from serantau.records import acts
 from serantau.records import audit as records
-from serantau.records.audit import Decision, Left, Period
+from serantau.records.acts import By, Decided, Read
+from serantau.records.audit import Left, Period
 from serantau.records.ledger import Released
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}(-\d{2})?")
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,15 @@ class Got:
 
     version: str
     release: Released
+
+
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """What a person did."""
+
+    decided: list[Decided]
+    read: list[Read]
+    left: list[Left]
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -55,8 +72,42 @@ def period(since: str, until: str, zone: ZoneInfo, now: int) -> Period:
     return found
 
 
+def account() -> By:
+    """Give the account's name: not that of the environment, which anybody sets."""
+    number = os.getuid()
+    try:
+        return By(pwd.getpwuid(number).pw_name, "cli")
+    except KeyError:
+        return By(f"uid {number}", "cli")
+
+
+def note_reading(
+    node: Node, what: str, asked: str, *, count: int = 0, objects: Iterable[str] = ()
+) -> None:
+    """Note that one of the node's own people read something, before it is shown.
+
+    A log that cannot be written keeps nobody from their own data: then only the node's
+    own messages tell it.
+
+    Args:
+        node: whose data it is.
+        what: the command or verb.
+        asked: the question.
+        count: how many objects or rows.
+        objects: ids of what is shown.
+    """
+    by = acts.who() or account()
+    try:
+        with node.db.read() as tx:
+            acts.read(tx, by, what, asked, count, objects)
+    except SerantauError as fault:
+        _log.critical("reading_not_logged", actor=by.who, what=what, fault=str(fault))
+
+
 def _instant(text: str, zone: ZoneInfo, now: int) -> int | None:
     if _DAY.fullmatch(text) is None:
+        from serantau.desk.lane_ask import read_when
+
         return read_when(text, now)
     day = text if len(text) > len("2026-03") else f"{text}-01"
     try:
@@ -110,10 +161,16 @@ class Audit:
             number, _ = self._node.registry.party(tx, name)
             return records.left_to(tx, number, within, limit)
 
-    def of_person(
-        self, name: str, within: Period, limit: int
-    ) -> tuple[list[Decision], list[Left]]:
-        """List what a person or login decided, and what it let go, the oldest first."""
+    def of_person(self, name: str, within: Period, limit: int) -> Deeds:
+        """List what a person or login decided, read and let go, each oldest first."""
         with self._node.db.read() as tx:
-            decided = records.decisions(tx, name, within, limit)
-            return decided, records.left_by(tx, name, within, limit)
+            return Deeds(
+                acts.decided_by(tx, name, within, limit),
+                acts.read_by(tx, name, within, limit),
+                records.left_by(tx, name, within, limit),
+            )
+
+    def readers(self, object_id: str, within: Period) -> list[Read]:
+        """List which of the node's own people read an object, the oldest first."""
+        with self._node.db.read() as tx:
+            return acts.readers(tx, object_id, within)

@@ -25,6 +25,7 @@ from serantau.config import NodeConfig
 from serantau.desk.share import Share
 from serantau.errors import BadInput, ConfigError, Conflict, Forbidden, NotFound
 from serantau.node import Node
+from serantau.records import acts
 from serantau.records.contacts import Contacts
 from serantau.records.database import Tx
 from serantau.records.notices import Delivery, Notice, Notices
@@ -305,7 +306,15 @@ class Courier:
     def approve(self, number: int) -> Notice:
         """Let a notice that waits go in the next round."""
         with self._node.db.write() as tx:
-            return self._notices.move(tx, number, "approve")
+            return self._decided(tx, number, "approve")
+
+    def _decided(self, tx: Tx, number: int, event: str) -> Notice:
+        before = self._notices.get(tx, number)
+        after = self._notices.move(tx, number, event)
+        about = f"{after.number}, {after.party} {after.group} {after.day}"
+        said = {"state": str(before.state)}, {"state": str(after.state)}
+        acts.decided(tx, f"{event} a notice", about, before=said[0], after=said[1])
+        return after
 
     def drop(self, number: int) -> Notice:
         """Never send a notice. Its findings stay quiet as if they had been told.
@@ -319,12 +328,12 @@ class Courier:
                     raise Conflict(
                         f"Notice {number} is {each.state} to {each.address}."
                     )
-            return self._notices.move(tx, number, "drop")
+            return self._decided(tx, number, "drop")
 
     def retry(self, number: int) -> Notice:
         """Send a notice again to those contacts that did not get it."""
         with self._node.db.write() as tx:
-            notice = self._notices.move(tx, number, "retry")
+            notice = self._decided(tx, number, "retry")
             for each in self._notices.deliveries(tx, number):
                 if each.state in {
                     Sending.FAILED,
@@ -353,6 +362,8 @@ class Courier:
                 raise NotFound(f"No delivery of notice {number} is unsure.")
             for each in unsure:
                 self._notices.step(tx, each, "accept" if sent else "again")
+            said = "it was sent" if sent else "send it again"
+            acts.decided(tx, "settle a notice", str(number), after=said)
             self._settle(tx, number)
             return len(unsure)
 

@@ -25,6 +25,7 @@ from serantau.lane.erasure import Scope, concerned, forget_spans, rows_of
 from serantau.lane.frame import EVENTS, conform
 from serantau.lane.upkeep import take_out
 from serantau.node import Node
+from serantau.records import acts
 from serantau.records.database import Tx
 from serantau.records.erasures import Erasure, Erasures
 from serantau.rules.event import ABROAD
@@ -122,6 +123,7 @@ class Erase:
                 about=about(scope),
                 seconds=LEASE_SECONDS,
             )
+            acts.decided(tx, "erased events", about(scope), why=reason.strip())
         return self._go(number, scope)
 
     def resume(self, *, left: bool = False) -> list[Erasure]:

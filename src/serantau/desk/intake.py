@@ -22,7 +22,7 @@ from serantau.desk.reading import Reading
 from serantau.desk.screening import PEER, screen
 from serantau.errors import BadInput, BadRequest, Forbidden, NotFound
 from serantau.node import Node, limits_of
-from serantau.records import tables
+from serantau.records import acts, tables
 from serantau.records.admission import Admission, Refusal
 from serantau.records.database import Tx
 from serantau.records.objects import Handling
@@ -221,7 +221,8 @@ class Intake:
         handling = self.handling(source, handle_as)
         total = Report()
         with _uncollected():
-            for versions, faults in self.reading(origin).batches(pieces):
+            reading = self.reading(origin)
+            for versions, faults in reading.batches(pieces):
                 report = self._admit_alone(
                     versions, faults, source=source, origin=origin,
                     handling=handling, handle_as=handle_as, boxes=boxes,
@@ -331,7 +332,7 @@ class Intake:
         for number in numbers:
             # Somebody else may have tried or dropped it since.
             with suppress(NotFound):
-                total.add(self.retry(number))
+                total.add(self._retry(number))
         return total
 
     @property
@@ -341,11 +342,14 @@ class Intake:
         return turned
 
     def retry(self, number: int) -> Report:
-        """Try a quarantined object again; when it is admitted it leaves quarantine.
+        """Let a person try a quarantined object again; once admitted it leaves.
 
         Raises:
             NotFound: nothing with this number is held.
         """
+        return self._retry(number, by_person=True)
+
+    def _retry(self, number: int, *, by_person: bool = False) -> Report:
         node = self._node
         with node.db.write() as tx:
             held, body = node.quarantine.get(tx, number)
@@ -361,6 +365,10 @@ class Intake:
                 handle_as=held.handle_as,
                 boxes=held.boxes,
             )
+            if by_person:
+                said = {"admitted": report.new, "refused": report.refused}
+                about = f"{number} {held.id}".strip()
+                acts.decided(tx, "retried from quarantine", about, after=said)
         return report
 
     def _is_ours(self, tx: Tx, source: str) -> bool:

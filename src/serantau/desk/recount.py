@@ -45,9 +45,10 @@ class Recount:
     """What was found.
 
     size: how many leaves the tree has. root: its hash, made anew. checked: leaves that
-    were made anew and are what they were. erased: leaves whose rows are gone. heads:
-    signed heads that are of this tree. waiting: rows that are no leaves yet. fault: the
-    first thing that differs, empty when nothing does.
+    were made anew and are what they were. erased: those of them whose words were
+    erased, as a decision says. heads: signed heads that are of this tree. waiting: rows
+    that are no leaves yet. fault: the first thing that differs, empty when nothing
+    does.
     """
 
     size: int = 0
@@ -96,10 +97,8 @@ def recount(
             found.root = reading.root(log.size).hex()
             found.heads = _heads(tx, log, reading)
             unsealed = leaves.unsealed(tx)
-            if unsealed is not None:
-                raise _Differs(
-                    f"row {unsealed} of the release log is no leaf, and later ones are"
-                )
+            if unsealed:
+                raise _Differs(f"{unsealed} is no leaf, and later ones are")
         except _Differs as differs:
             found.fault = str(differs)
         found.waiting = leaves.waiting(tx)
@@ -171,12 +170,10 @@ def _leaves(
             if leaf.seq != place:
                 raise _Differs(f"leaf {place} is of no row")
             place += 1
-            if leaf.row is None:
-                found.erased += 1
-                continue
             if leaf.hash != hashes[leaf.seq - start]:
                 raise _Differs(f"leaf {leaf.seq} is not what row {leaf.row} says")
             found.checked += 1
+            found.erased += leaf.erased
             if leaf.granted not in proven:
                 _verdicts(tx, leaf)
                 proven.add(leaf.granted)
@@ -219,7 +216,7 @@ def _verdicts(tx: Tx, leaf: Again) -> None:
 def _objects(tx: Tx, log: Log, leaf: Again) -> None:
     stamps = stamps_of(leaf)
     known = digests_of(tx, stamps)
-    salts = salts_of(log.secret, RELEASE, leaf.row or 0)
+    salts = salts_of(log.secret, RELEASE, leaf.row)
     if page_root(salts.objects, page_digests(known, stamps)) != bytes(leaf.objects):
         raise _Differs(f"the objects of leaf {leaf.seq} are not those of its row")
     for held in held_versions(tx, stamps):

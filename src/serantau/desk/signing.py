@@ -20,6 +20,7 @@ from serantau.desk.intake import Intake, Report
 from serantau.desk.keys import WAITING, Keys, standing
 from serantau.errors import BadInput, BadRequest, Conflict, NotFound
 from serantau.node import NEXT_FILE, SIGNING_FILE, Node
+from serantau.records import acts
 from serantau.records.database import Tx
 from serantau.records.pins import PinRow, Pins
 from serantau.rules.key import Key, fits, read_fingerprint, unbase64
@@ -163,6 +164,9 @@ def rotate(node: Node, follower: Signer | None = None) -> Key:
         claims = Claims(Told.ROTATION, own, old.key.id, _whole(now), new.key)
         _store(node, tx, [_statement(claims, own, now, old)])
         _declare(node, tx, new)
+        acts.decided(
+            tx, "changed this node's key", own, before=old.key.id, after=new.key.id
+        )
     node.forget_signer()
     return node.signer.key
 
@@ -200,6 +204,7 @@ def request(
     _keep_next(node, new, kept=follower is None)
     claims = Claims(told, own, old, _whole(now if since is None else since), new.key)
     with node.db.write() as tx:
+        acts.decided(tx, "revoked this node's key", str(told), after=new.key.id)
         _tell(node, tx, new, "revocation")
     node.forget_signer()
     sign_held(node)
@@ -255,6 +260,9 @@ def countersign(
                 mend="`serantau key list` shows what is.",
             )
         made = _statement(claims, own, tx.clock.now(), node.signer)
+        acts.decided(
+            tx, "countersigned for a key", claims.subject, before={"key": claims.key_id}
+        )
         _store(node, tx, [made])
         Keys(node).settle(tx, [], [node.reader.read(orjson.dumps(made))])
     Intake(node).again(WAITING)
@@ -377,4 +385,6 @@ def protect(node: Node, passphrase: str) -> None:
     draft.unlink(missing_ok=True)
     keep_signer(draft, signer, passphrase)
     draft.replace(path)
+    with node.db.write() as tx:
+        acts.decided(tx, "changed the key's passphrase", signer.key.id)
     _log.info("key_protected", path=str(path))

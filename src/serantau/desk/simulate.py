@@ -28,6 +28,7 @@ from serantau.desk.supposing import (
 )
 from serantau.errors import BadRequest, Conflict, Forbidden, NotFound
 from serantau.node import Node
+from serantau.records import acts
 from serantau.records.database import Tx
 from serantau.records.search import Found
 from serantau.rules.marking import (
@@ -168,6 +169,7 @@ class Simulation:
             diff = self._diff(tx, supposed)
             if diff.digest != seen:
                 raise Moved(diff)
+            acts.decided(tx, "applied a simulation", diff.digest)
             held = node.audiences.parties(tx)
             own = node.audiences.own
             for party in parties_as(held, supposed.parties, own).values():

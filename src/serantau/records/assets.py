@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from serantau.errors import BadRequest, Conflict, NotFound
-from serantau.records import tables
+from serantau.records import acts, tables
 from serantau.records.database import Tx
 from serantau.rules.asset import Asset, Kind, read_value
 from serantau.rules.party import Kind as PartyKind
@@ -81,6 +81,12 @@ class Assets:
             if not changed:
                 tx.insert(tables.asset, values)
                 new += 1
+            acts.decided(
+                tx,
+                "changed an asset" if changed else "added an asset",
+                asset.party,
+                after={"kind": values["kind"], "value": values["value"]},
+            )
         return new
 
     @staticmethod
@@ -124,6 +130,8 @@ class Assets:
                 f"{party} has no {kind} {stored}.",
                 mend="`serantau asset list` shows what is there.",
             )
+        before = {"kind": str(kind), "value": stored}
+        acts.decided(tx, "removed an asset", party, before=before)
         return gone
 
 

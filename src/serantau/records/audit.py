@@ -1,4 +1,4 @@
-"""What the records tell of who did what. Others write it; here it is only read."""
+"""What the release log tells of whom and by whom. Others write it; here it is read."""
 
 from __future__ import annotations
 
@@ -39,17 +39,6 @@ class Left:
     request: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a person did. about: to what or whom. why: as it was said."""
-
-    at: int
-    actor: str
-    what: str
-    about: str
-    why: str
-
-
 _LEFT: Final = (
     "SELECT r.n, r.at, coalesce(p.name, '') AS party, r.actor, r.way, "
     "coalesce(c.alias, '') AS collection, r.count, r.request FROM ledger.release r "
@@ -57,29 +46,6 @@ _LEFT: Final = (
     "WHERE r.at >= :since AND r.at < :until AND "
 )
 _ORDER: Final = " ORDER BY r.at, r.n LIMIT :limit"
-
-# Each gives at, about and why. Only the last deed on a notice has a name.
-_DECISIONS: Final = (
-    (
-        "erased rows",
-        "SELECT at, about, reason AS why FROM erasure WHERE actor = :actor "
-        "AND at >= :since AND at < :until ORDER BY at LIMIT :limit",
-    ),
-    (
-        "ended an alarm on a log",
-        "SELECT ended AS at, node AS about, reason AS why FROM log_alarm "
-        "WHERE actor = :actor AND ended >= :since AND ended < :until AND ended > 0 "
-        "ORDER BY ended LIMIT :limit",
-    ),
-    (
-        "decided on a notice",
-        "SELECT n.changed AS at, coalesce(p.name, '') || ' ' || n.class || ' ' || "
-        "n.day || ' (' || n.state || ')' AS about, n.fault AS why FROM notice n "
-        "LEFT JOIN party p ON p.n = n.party WHERE n.actor = :actor "
-        "AND n.changed >= :since AND n.changed < :until ORDER BY n.changed "
-        "LIMIT :limit",
-    ),
-)
 
 
 def left_to(tx: Tx, party: int, period: Period, limit: int) -> list[Left]:
@@ -102,13 +68,3 @@ def left_by(tx: Tx, actor: str, period: Period, limit: int) -> list[Left]:
         **period.bounds(),
     )
     return [Left(*row) for row in found]
-
-
-def decisions(tx: Tx, actor: str, period: Period, limit: int) -> list[Decision]:
-    """List what a person did that is no release, the oldest first."""
-    found = [
-        Decision(int(row.at), actor, what, row.about, row.why)
-        for what, query in _DECISIONS
-        for row in tx.rows(query, actor=actor, limit=limit, **period.bounds())
-    ]
-    return sorted(found, key=lambda one: (one.at, one.what, one.about))[:limit]

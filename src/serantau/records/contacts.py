@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from serantau.errors import BadRequest, NotFound
-from serantau.records import tables
+from serantau.records import acts, tables
 from serantau.records.database import Tx
 from serantau.records.seal import Seal
 from serantau.rules.contact import (
@@ -84,6 +84,12 @@ class Contacts:
             "fault": "",
             "changed": now,
         }
+        acts.decided(
+            tx,
+            "added a contact" if held is None else "changed a contact",
+            contact.party,
+            after={"kind": place["kind"], "address": address, "language": language},
+        )
         if held is None:
             number = tx.insert(tables.contact, {**place, **values, "created": now})
             return self.get(tx, number)
@@ -117,8 +123,11 @@ class Contacts:
         Raises:
             NotFound: there is none of this number.
         """
-        if not tx.run("DELETE FROM contact WHERE n = :number", number=number):
-            raise _unknown(number)
+        held = self.get(tx, number)
+        tx.run("DELETE FROM contact WHERE n = :number", number=number)
+        acts.decided(
+            tx, "removed a contact", held.party, before={"address": held.address}
+        )
 
 
 def _unknown(number: int) -> NotFound:

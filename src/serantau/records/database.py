@@ -147,12 +147,12 @@ class Tx:
         return int(self.execute(sql, values).rowcount)
 
     def overwrite(self) -> None:
-        """Have what this transaction deletes overwritten in the store's file (SQLite).
+        """Have what this transaction deletes overwritten in the store's files (SQLite).
 
         PostgreSQL does so when it vacuums.
         """
         if self.lite:
-            self._driver.execute("PRAGMA main.secure_delete = ON")
+            self._driver.execute("PRAGMA secure_delete = ON")
 
     def stream(self, sql: str, /, size: int = 1000, **values: Any) -> Iterator[Any]:
         """Run a query and give its rows without holding them all."""
@@ -409,15 +409,15 @@ class Database:
         tx.settle()
 
     def settle_log(self) -> None:
-        """Write the write-ahead log into the store's file and empty it (SQLite).
+        """Write the write-ahead logs into the store's files and empty them (SQLite).
 
-        A reader who is in the middle of something keeps it from being emptied; it is
+        A reader who is in the middle of something keeps one from being emptied; it is
         then written over as others write.
         """
         if self.lite:
             with self._translated(), self.engine.connect() as connection:
                 driver: Any = connection.connection.driver_connection
-                driver.execute("PRAGMA main.wal_checkpoint(TRUNCATE)").fetchall()
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextmanager
     def reshape(self) -> Iterator[Connection]:

@@ -1,4 +1,4 @@
-"""Rows of the release log, as leaves of its tree.
+"""Rows of the release log, and of what own people read and decided, as leaves.
 
 A leaf is made of a row once, and its order never changes: rows come in the order of
 their numbers, and one that its transaction committed late (PostgreSQL) comes later. The
@@ -16,14 +16,17 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from serantau.records import log_tables, tree
+from serantau.records import acts, log_tables, tree
 from serantau.records.database import Database, Tx
 from serantau.records.ledger import unpack
 from serantau.records.tree import Log
 from serantau.rules.leaf import (
+    DECISION,
     NO_OBJECTS,
+    READING,
     RELEASE,
     VERSION,
+    act_leaf,
     blinded,
     json_text,
     object_digest,
@@ -38,6 +41,11 @@ from serantau.rules.stix import id_key
 
 KIND: Final = 1
 """The number of the kind of leaf that a release is."""
+ACTS: Final = {READING: 2, DECISION: 3}
+"""The numbers of the kinds of leaf that are of what own people did."""
+_TABLES: Final = {KIND: "ledger.release"} | {
+    number: acts.TABLES[kind] for kind, number in ACTS.items()
+}
 
 _ROWS: Final = 512
 _OBJECTS: Final = 20_000
@@ -47,7 +55,7 @@ _GONE: Final = bytes(HASH_BYTES)
 
 _FIELDS: Final = (
     "r.n, r.at, r.actor, r.way, r.collection, r.grant_view, r.request, r.count, "
-    "r.stamps, r.receipt, r.purpose, g.digest AS verdicts"
+    "r.stamps, r.receipt, r.purpose, r.rest, g.digest AS verdicts"
 )
 _FROM: Final = "LEFT JOIN ledger.grant_view g ON g.n = r.grant_view"
 
@@ -56,6 +64,7 @@ _FROM: Final = "LEFT JOIN ledger.grant_view g ON g.n = r.grant_view"
 class Plan:
     """What is to be sealed next. size: of the tree that it goes on."""
 
+    kind: int
     size: int
     rows: list[Any]
     recipients: list[str]
@@ -67,19 +76,21 @@ class Plan:
 
 
 class Again(NamedTuple):
-    """A leaf that was made anew. row: its row's number, None when that is gone.
+    """A leaf that was made anew. row: its row's number.
 
-    hash: empty where its row is none. verdicts, granted: their digest and number.
-    objects: the root of its page. stamps: of the objects on it, packed.
+    hash: empty where its row is gone or is none. erased: the row's words were erased,
+    and a decision says so. verdicts, granted: their digest and number. objects: the
+    root of its page. stamps: of the objects on it, packed.
     """
 
     seq: int
-    row: int | None
+    row: int
     hash: bytes
-    verdicts: str | None
-    granted: Any
-    objects: Any
-    stamps: Any
+    erased: bool = False
+    verdicts: str | None = None
+    granted: Any = 0
+    objects: Any = None
+    stamps: Any = b""
 
 
 class Leaves:
@@ -93,7 +104,7 @@ class Leaves:
         """Seal some of what waits; gives how many rows, 0 when none waits."""
         with db.read() as tx:
             log = tree.held(tx)
-            plan = None if log is None else self._plan(tx, log)
+            plan = None if log is None else self._next(tx, log)
         if log is None:
             with db.ledger() as tx:
                 tree.begin(tx)
@@ -108,12 +119,43 @@ class Leaves:
 
     def waiting(self, tx: Tx) -> int:
         """Count the rows that are no leaves yet, as far as that is quick to know."""
-        mark = _mark(tx)
-        last = tx.value("SELECT max(n) FROM ledger.release")
-        return max(int(last or 0) - mark, 0)
+        return sum(
+            max(int(tx.value(f"SELECT max(n) FROM {table}") or 0) - _mark(tx, kind), 0)
+            for kind, table in _TABLES.items()
+        )
+
+    def _next(self, tx: Tx, log: Log) -> Plan | None:
+        """Plan for the first kind of rows of which some wait."""
+        plan = self._plan(tx, log)
+        for kind in ACTS:
+            plan = plan or self._plan_acts(tx, log, kind)
+        return plan
+
+    def _plan_acts(self, tx: Tx, log: Log, kind: str) -> Plan | None:
+        number = ACTS[kind]
+        mark = _mark(tx, number)
+        rows = acts.late(tx, kind, number, _ROWS)
+        fresh = acts.waiting(tx, kind, mark, _ROWS - len(rows))
+        gaps, last = _gaps(mark, (row.n for row in fresh))
+        found = rows + fresh
+        if not found:
+            return None
+        hashes = [
+            leaf_hash(self._act(kind, log.size + place, row))
+            for place, row in enumerate(found)
+        ]
+        nothing = [None] * len(found)
+        return Plan(
+            number, log.size, found, [""] * len(found), [*nothing], hashes, gaps, last
+        )
+
+    def _act(self, kind: str, seq: int, row: acts.Sealing) -> bytes:
+        return act_leaf(
+            kind=kind, node=self._member, seq=seq, at=row.at, said=row.digest
+        )
 
     def _plan(self, tx: Tx, log: Log) -> Plan | None:
-        mark = _mark(tx)
+        mark = _mark(tx, KIND)
         rows = self._late(tx)
         found: list[Any] = rows + tx.rows(
             f"SELECT {_FIELDS}, p.name AS recipient FROM ledger.release r {_FROM} "
@@ -130,14 +172,10 @@ class Leaves:
             if objects > _OBJECTS:
                 break
             chosen.append(row)
-        gaps, last = [], mark
-        for row in chosen[min(len(rows), len(chosen)) :]:
-            if row.n > last + 1:
-                gaps.append((last + 1, int(row.n) - 1))
-            last = int(row.n)
+        gaps, last = _gaps(mark, (int(row.n) for row in chosen[len(rows) :]))
         stamps = [list(_stamps(row)) for row in chosen]
         known, fresh = self._digests(tx, {one for several in stamps for one in several})
-        plan = Plan(log.size, chosen, [], [], [], gaps, last, fresh)
+        plan = Plan(KIND, log.size, chosen, [], [], [], gaps, last, fresh)
         for place, (row, several) in enumerate(zip(chosen, stamps, strict=True)):
             salts = salts_of(log.secret, RELEASE, row.n)
             digests = [known.get(one, _GONE) for one in several]
@@ -185,7 +223,7 @@ class Leaves:
             log_tables.leaf,
             ("n", "kind", "row", "recipient", "objects"),
             [
-                (plan.size + place, KIND, int(row.n), recipient, objects)
+                (plan.size + place, plan.kind, int(row.n), recipient, objects)
                 for place, (row, recipient, objects) in enumerate(
                     zip(plan.rows, plan.recipients, plan.objects, strict=True)
                 )
@@ -199,7 +237,7 @@ class Leaves:
             tx.run(
                 "INSERT INTO ledger.log_gap (kind, first, last, since) "
                 "VALUES (:kind, :first, :last, :now)",
-                kind=KIND,
+                kind=plan.kind,
                 first=first,
                 last=last,
                 now=now,
@@ -211,7 +249,7 @@ class Leaves:
         tx.run(
             "INSERT INTO ledger.sealed (kind, row) VALUES (:kind, :row) "
             "ON CONFLICT (kind) DO UPDATE SET row = excluded.row",
-            kind=KIND,
+            kind=plan.kind,
             row=plan.last,
         )
 
@@ -236,22 +274,27 @@ class Leaves:
             purpose=row.purpose,
             recipient=blinded(salts.recipient, recipient.encode()),
             verdict=blinded(salts.verdict, (row.verdicts or "").encode()),
-            rest=blinded(salts.rest, _rest(row)),
+            rest=(
+                blinded(salts.rest, rest_of(row))
+                if row.rest is None
+                else bytes(row.rest).hex()
+            ),
             objects=objects.hex() if objects is not None else NO_OBJECTS,
             receipt=row.receipt or "",
         )
 
     def each(self, tx: Tx, start: int, end: int) -> Iterator[tuple[int, Any]]:
-        """Give leaves of a range with their rows, by place; a row that is gone is None.
+        """Give leaves of releases with their rows, by place; None for one that is gone.
 
         The rows also have `recipient` and `objects`, as they were sealed.
         """
         for row in tx.rows(
             f"SELECT l.n AS seq, l.recipient, l.objects, {_FIELDS} FROM ledger.leaf l "
             f"LEFT JOIN ledger.release r ON r.n = l.row {_FROM} "
-            "WHERE l.n >= :start AND l.n < :end ORDER BY l.n",
+            "WHERE l.n >= :start AND l.n < :end AND l.kind = :kind ORDER BY l.n",
             start=start,
             end=end,
+            kind=KIND,
         ):
             yield int(row.seq), row if row.n is not None else None
 
@@ -265,22 +308,33 @@ class Leaves:
         dumps, secret, kind = orjson.dumps, log.secret, RELEASE.encode()
         node = json_text(self._member)
         no_objects = NO_OBJECTS
+        done: dict[int, Again] | None = None
+        erased: acts.Erased | None = None
         for (
-            seq, recipient, objects, n, at, actor, way, collection, granted, request,
-            count, stamps, receipt, purpose, verdicts,
+            seq, row, recipient, objects, n, at, actor, way, collection, granted,
+            request, count, stamps, receipt, purpose, told_rest, verdicts,
         ) in tx.execute(
-            f"SELECT l.n, l.recipient, l.objects, {_FIELDS} FROM ledger.leaf l "
-            f"LEFT JOIN ledger.release r ON r.n = l.row {_FROM} "
+            f"SELECT l.n, l.row, l.recipient, l.objects, {_FIELDS} FROM ledger.leaf l "
+            f"LEFT JOIN ledger.release r ON r.n = l.row AND l.kind = {KIND} {_FROM} "
             "WHERE l.n >= :start AND l.n < :end ORDER BY l.n",
             {"start": start, "end": end},
         ).fetchall():  # fmt: skip
             if n is None:
-                yield Again(seq, None, b"", None, 0, None, b"")
+                if done is None:
+                    erased = erased or acts.Erased(tx)
+                    done = dict(self._acts(tx, start, end, erased))
+                yield done.get(seq) or Again(seq, row, b"")
                 continue
+            if told_rest is not None:
+                erased = erased or acts.Erased(tx)
             salts = blake2b(b"%b:%d" % (kind, n), key=secret, digest_size=64).digest()
             try:
-                told = dumps([actor, collection, count, granted, request])
-                rest = sha256(b"%b%b\0%b" % (salts[32:48], told, stamps)).hexdigest()
+                if told_rest is None:
+                    told = dumps([actor, collection, count, granted, request])
+                    said = sha256(b"%b%b\0%b" % (salts[32:48], told, stamps))
+                    rest = said.hexdigest()
+                else:
+                    rest = _kept_rest(erased, n, actor, request, told_rest)
                 got = sha256(salts[:16] + recipient.encode()).hexdigest()
                 why = sha256(salts[16:32] + (verdicts or "").encode()).hexdigest()
                 page = objects.hex() if objects is not None else no_objects
@@ -296,22 +350,67 @@ class Leaves:
             except (TypeError, ValueError, AttributeError):
                 # SQLite keeps a value of any kind, whatever the column is made for.
                 made = b""
-            yield Again(seq, n, made, verdicts, granted, objects, stamps)
+            yield Again(
+                seq,
+                n,
+                made,
+                told_rest is not None,
+                verdicts,
+                granted,
+                objects,
+                stamps,
+            )
+
+    def _acts(
+        self, tx: Tx, start: int, end: int, erased: acts.Erased
+    ) -> Iterator[tuple[int, Again]]:
+        """Make the hashes of the leaves of a range that are no releases."""
+        for kind, number in ACTS.items():
+            for seq, row, gone in acts.checked(tx, kind, number, start, end, erased):
+                if row is not None:
+                    made = leaf_hash(self._act(kind, seq, row))
+                    yield seq, Again(seq, row.n, made, gone)
 
     @staticmethod
-    def unsealed(tx: Tx) -> int | None:
-        """Give the first row that is no leaf though later ones are; None for none."""
-        found = tx.value(
-            "SELECT min(r.n) FROM ledger.release r LEFT JOIN ledger.leaf l "
-            "ON l.kind = :kind AND l.row = r.n WHERE l.n IS NULL AND r.n <= :mark",
-            kind=KIND,
-            mark=_mark(tx),
-        )
-        return None if found is None else int(found)
+    def unsealed(tx: Tx) -> str:
+        """Name the first row that is no leaf though later ones are; empty for none."""
+        for kind, table in _TABLES.items():
+            found = tx.value(
+                f"SELECT min(r.n) FROM {table} r LEFT JOIN ledger.leaf l "
+                "ON l.kind = :kind AND l.row = r.n WHERE l.n IS NULL AND r.n <= :mark",
+                kind=kind,
+                mark=_mark(tx, kind),
+            )
+            if found is not None:
+                return f"row {found} of {table.removeprefix('ledger.')}"
+        return ""
 
 
-def _mark(tx: Tx) -> int:
-    found = tx.value("SELECT row FROM ledger.sealed WHERE kind = :kind", kind=KIND)
+def _kept_rest(
+    erased: acts.Erased | None, number: int, actor: str, request: str, rest: bytes
+) -> str:
+    """Give what stands for the words of a release that were erased.
+
+    Raises:
+        ValueError: they were not, or it has some all the same.
+    """
+    if actor or request or erased is None or not erased.has(RELEASE, number):
+        raise ValueError(number)
+    return rest.hex()
+
+
+def _gaps(mark: int, numbers: Iterable[int]) -> tuple[list[tuple[int, int]], int]:
+    """Give what numbers behind a mark leave out, and the last of them."""
+    gaps, last = [], mark
+    for number in numbers:
+        if number > last + 1:
+            gaps.append((last + 1, number - 1))
+        last = number
+    return gaps, last
+
+
+def _mark(tx: Tx, kind: int) -> int:
+    found = tx.value("SELECT row FROM ledger.sealed WHERE kind = :kind", kind=kind)
     return int(found or 0)
 
 
@@ -424,7 +523,7 @@ def page_digests(known: Mapping[int, bytes], stamps: Sequence[int]) -> list[byte
     return [known.get(stamp, _GONE) for stamp in stamps]
 
 
-def _rest(row: Any) -> bytes:
+def rest_of(row: Any) -> bytes:
     """Write what else a row says; its stamps as they are packed."""
     told = orjson.dumps(
         [row.actor, row.collection, row.count, row.grant_view, row.request]

@@ -35,7 +35,8 @@ grant = Table(
 # One row a page that went out. `stamps` are the runs of object stamps on it (see
 # records.ledger), between `low` and `high`; `span` is the number of bits of
 # high - low, by which the rows that may cover a stamp are found with one index.
-# `receipt`: the digest of the one that was given for it, NULL for none.
+# `receipt`: the digest of the one that was given for it, NULL for none. `rest`: what
+# stands in the leaf for actor, request and more, once these two were erased; else NULL.
 release = Table(
     "release",
     metadata,
@@ -54,6 +55,7 @@ release = Table(
     Column("stamps", LargeBinary, nullable=False),
     Column("receipt", Text),
     Column("purpose", Text, nullable=False, server_default=text("''")),
+    Column("rest", LargeBinary),
     Index(None, "span", "low"),
     Index(None, "party", "at"),
     # Only of rows that have one: the others cost their page nothing more.
@@ -66,6 +68,31 @@ release = Table(
     ),
     schema=LEDGER,
 )
+
+
+def _acts(name: str, schema: str | None) -> Table:
+    """What a node's own people did (records.acts), one row each.
+
+    body: JSON of all of it. digest: of the salt and the body. actor, body and salt are
+    empty when it was erased.
+    """
+    return Table(
+        name,
+        metadata,
+        numbered(),
+        Column("at", BigInteger, nullable=False),
+        Column("actor", Text, nullable=False),
+        Column("body", Text, nullable=False),
+        Column("salt", LargeBinary, nullable=False),
+        Column("digest", LargeBinary, nullable=False),
+        Index(None, "actor", "at"),
+        schema=schema,
+    )
+
+
+reading = _acts("reading", LEDGER)
+# In the store, so that it is written in the transaction of what it changes.
+decision = _acts("decision", None)
 
 # The tree over the log (records.tree): one row. `id`: of this log, made with it.
 # `secret`: what blinds its leaves. `size`: how many leaves it has.

@@ -17,7 +17,7 @@ import orjson
 import zstandard
 
 from serantau.errors import Conflict, NotFound
-from serantau.records import tables
+from serantau.records import acts, tables
 from serantau.records.database import Tx
 from serantau.rules.notice import (
     DAY,
@@ -114,6 +114,8 @@ class Notices:
 
     def mute(self, tx: Tx, mute: Mute) -> int:
         """Add a mute that `rules.notice.read_mute` gave; gives its number."""
+        said = {"network": mute.network, "class": mute.group, "feed": mute.feed}
+        acts.decided(tx, "muted", mute.party, after=said, why=mute.reason)
         return tx.insert(
             tables.mute,
             {
@@ -135,6 +137,7 @@ class Notices:
         """
         if not tx.run("DELETE FROM mute WHERE n = :number", number=number):
             raise NotFound(f"There is no mute {number}.")
+        acts.decided(tx, "ended a mute", str(number))
 
     def settings(self, tx: Tx) -> list[Setting]:
         """Give every setting of owners and classes."""
@@ -159,6 +162,8 @@ class Notices:
         party = _party(tx, setting.party) if setting.party else 0
         place = {"party": party, "grp": setting.group}
         said = {name: getattr(setting, name) for name in _SETTINGS}
+        about = f"{setting.party or 'every owner'} {setting.group}".strip()
+        acts.decided(tx, "set how owners are told", about, after=said)
         tx.run(
             'INSERT INTO notice_setting (party, "class") VALUES (:party, :grp) '
             "ON CONFLICT DO NOTHING",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serantau.errors import BadRequest, NotFound
-from serantau.records import tables
+from serantau.records import acts, tables
 from serantau.records.database import Tx
 from serantau.records.seal import Seal
 from serantau.rules.marking import Tlp
@@ -100,7 +100,14 @@ class Peers:
             "signatures": peer.signatures,
             "enabled": peer.enabled,
         }
-        held = tx.row("SELECT n, url FROM peer WHERE name = :name", name=peer.name)
+        held = tx.row("SELECT * FROM peer WHERE name = :name", name=peer.name)
+        # What the secret is nobody is told; that it is another one is.
+        told = {name: said for name, said in values.items() if name != "secret"}
+        before = None if held is None else acts.as_told(held, told)
+        if held is not None and seal.open(held.secret) != peer.secret:
+            told["secret"] = "another"
+        what = "added a peer" if held is None else "changed a peer"
+        acts.decided(tx, what, peer.name, before=before, after=told)
         if held is None:
             tx.insert(tables.peer, {**values, "created": tx.clock.now()})
         else:
@@ -118,6 +125,7 @@ class Peers:
             name=name,
         ):
             raise _unknown(name)
+        acts.decided(tx, "follows a peer" if enabled else "paused a peer", name)
 
     def remove(self, tx: Tx, name: str) -> None:
         """Forget a peer and its cursors; what came from it stays."""
@@ -126,6 +134,7 @@ class Peers:
             raise _unknown(name)
         tx.run("DELETE FROM cursor WHERE peer = :peer", peer=number)
         tx.run("DELETE FROM peer WHERE n = :peer", peer=number)
+        acts.decided(tx, "removed a peer", name)
 
     def get(self, tx: Tx, name: str, seal: Seal) -> Peer:
         """Give one peer, its secret opened.

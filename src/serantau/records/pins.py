@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from serantau.errors import NotFound
-from serantau.records import tables
+from serantau.records import acts, tables
 from serantau.records.database import Tx
 from serantau.rules.key import Key, base64, unbase64
 from serantau.rules.statement import TYPE
@@ -48,6 +48,7 @@ class Pins:
 
     def put(self, tx: Tx, pin: PinRow) -> None:
         """Keep a pin, in place of one with the same party and fingerprint."""
+        acts.decided(tx, "pinned a key", pin.party, after={"key": pin.fingerprint})
         tx.run(
             "DELETE FROM key_pin WHERE party = :party AND fingerprint = :fingerprint",
             party=pin.party,
@@ -85,6 +86,8 @@ class Pins:
                 f"No such key is pinned for {party!r}.",
                 mend="`serantau key list` shows what is.",
             )
+        before = {"key": fingerprint or "all"}
+        acts.decided(tx, "took a pin away", party, before=before)
         return dropped
 
     @staticmethod

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from serantau.errors import NotFound
+from serantau.records import acts
 from serantau.records.database import Tx
 
 
@@ -138,6 +139,18 @@ class Quarantine:
                 mend="`serantau quarantine list` shows what is.",
             )
         return _held(row), bytes(row.body)
+
+    def dismiss(self, tx: Tx, number: int) -> None:
+        """Let a person forget one for good.
+
+        Raises:
+            NotFound: nothing with this number is held.
+        """
+        held, _ = self.get(tx, number)
+        about = f"{number} {held.id}".strip()
+        before = {"rule": held.rule, "source": held.source}
+        acts.decided(tx, "dropped from quarantine", about, before=before)
+        self.drop(tx, number)
 
     def drop(self, tx: Tx, number: int) -> None:
         """Forget one row for good."""

@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from serantau.errors import BadRequest, Conflict, NotFound
-from serantau.records import tables
+from serantau.records import acts, tables
 from serantau.records.audiences import Audiences, Change
 from serantau.records.database import Tx
 from serantau.records.views import Saved
@@ -136,7 +136,6 @@ class Registry:
                 f"{party.name!r} is not a party's name: "
                 "lower-case letters, digits and hyphens, as in 'th' or 'id-operator-1'."
             )
-        known = self.parties(tx)
         if party.kind is Kind.OWN and party.name != self._audiences.own:
             raise BadRequest(f"This node's own party is {self._audiences.own!r}.")
         row = {
@@ -151,10 +150,15 @@ class Registry:
             "until": party.until,
             "purposes": " ".join(sorted(party.purposes)),
         }
-        if party.name not in known:
+        names = ", ".join(row)
+        held = tx.row(f"SELECT {names} FROM party WHERE name = :name", name=party.name)
+        if held is None:
+            acts.decided(tx, "added a party", party.name, after=row)
             number = tx.insert(tables.party, row)
             self._audiences.admit_party(tx, number)
             return []
+        before = acts.as_told(held, row)
+        acts.decided(tx, "changed a party", party.name, before=before, after=row)
         fields = ", ".join(f"{name} = :{name}" for name in row)
         tx.run(f"UPDATE party SET {fields} WHERE name = :name", **row)
         return [change for _, change in self._audiences.refresh(tx)]
@@ -170,7 +174,14 @@ class Registry:
                 raise NotFound(f"No party is named {member!r}.")
         if not name.strip() or not name.isprintable():
             raise BadRequest(f"{name!r} is not a circle's name: printable text.")
-        row = tx.row("SELECT id FROM circle WHERE name = :name", name=name)
+        row = tx.row("SELECT id, members FROM circle WHERE name = :name", name=name)
+        acts.decided(
+            tx,
+            "changed a circle" if row else "made a circle",
+            name,
+            before={"members": orjson.loads(row.members)} if row else None,
+            after={"members": listed},
+        )
         if row is None:
             given = circle_id or f"circle--{uuid.uuid4()}"
             if not CIRCLE.fullmatch(given):
@@ -197,8 +208,11 @@ class Registry:
 
     def drop_circle(self, tx: Tx, name: str) -> None:
         """Forget a circle: nobody is in it any more."""
+        held = tx.value("SELECT members FROM circle WHERE name = :name", name=name)
         if not tx.run("DELETE FROM circle WHERE name = :name", name=name):
             raise NotFound(f"No circle is named {name!r}.")
+        before = {"members": orjson.loads(held)}
+        acts.decided(tx, "dropped a circle", name, before=before)
         self._audiences.refresh(tx)
 
     def add_user(
@@ -224,6 +238,7 @@ class Registry:
             )
         if tx.row("SELECT 1 FROM user_account WHERE name = :name", name=name):
             raise Conflict(f"User {name!r} is here already.")
+        acts.decided(tx, "added a user", name, after={"party": party, "role": role})
         return tx.insert(
             tables.user,
             {
@@ -257,6 +272,10 @@ class Registry:
             **values,
         ):
             raise NotFound(f"No user is named {name!r}.")
+        if password is not None:
+            acts.decided(tx, "set a user's password", name)
+        if disabled is not None:
+            acts.decided(tx, "kept a user out" if disabled else "let a user in", name)
 
     def users(self, tx: Tx) -> list[Any]:
         """List users: name, party, role, disabled, created, tokens (how many)."""
@@ -273,6 +292,7 @@ class Registry:
         number = tx.value("SELECT n FROM user_account WHERE name = :name", name=user)
         if number is None:
             raise NotFound(f"No user is named {user!r}.")
+        acts.decided(tx, "made a token", user, after={"label": label})
         secret = secrets.token_urlsafe(_TOKEN_BYTES)
         tx.insert(
             tables.token,
@@ -288,6 +308,7 @@ class Registry:
 
     def drop_tokens(self, tx: Tx, user: str, label: str = "") -> int:
         """End a user's tokens, those of one label or all; gives how many."""
+        acts.decided(tx, "ended tokens", user, before={"label": label or "all"})
         return tx.run(
             "DELETE FROM token WHERE user_account = "
             "(SELECT n FROM user_account WHERE name = :name) "
@@ -402,7 +423,7 @@ class Registry:
         for other in self.collections(tx):
             if other.alias != alias and other.id in {alias, collection_id}:
                 raise Conflict(f"Collection {other.alias!r} has the id {other.id!r}.")
-        values = {
+        values: dict[str, Any] = {
             "alias": alias,
             "title": title,
             "description": description,
@@ -410,7 +431,11 @@ class Registry:
             "query": orjson.dumps(msgspec.to_builtins(query or Query())).decode(),
             "access": orjson.dumps(msgspec.to_builtins(access or Access())).decode(),
         }
-        if tx.row("SELECT 1 FROM collection WHERE alias = :alias", alias=alias):
+        held = tx.row("SELECT * FROM collection WHERE alias = :alias", alias=alias)
+        before = None if held is None else acts.as_told(held, values)
+        what = "made a collection" if held is None else "changed a collection"
+        acts.decided(tx, what, alias, before=before, after=values)
+        if held is not None:
             fields = ", ".join(f"{field} = :{field}" for field in values)
             tx.run(f"UPDATE collection SET {fields} WHERE alias = :alias", **values)
             # Whoever remembers a view of it has to look again.

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from serantau.errors import NotFound
-from serantau.records import log_tables
+from serantau.records import acts, log_tables
 from serantau.records.database import Tx
 from serantau.rules.head import Head, Receipt
 
@@ -281,6 +281,7 @@ class Seen:
                 f"There is no alarm about the log of {node!r}.",
                 mend="`serantau ledger watch` shows them.",
             )
+        acts.decided(tx, "ended alarms on a log", node, why=reason)
         return ended
 
 

@@ -33,6 +33,8 @@ from serantau.rules.receipt import (
 
 VERSION: Final = 1
 RELEASE: Final = "release"
+READING: Final = "reading"
+DECISION: Final = "decision"
 SECRET_BYTES: Final = 32
 _SALT_BYTES: Final = 16
 _NARROWEST: Final = 16
@@ -103,6 +105,25 @@ def release_leaf(
         f'"purpose":{json_text(purpose)}{promised},"recipient":"{recipient}",'
         f'"rest":"{rest}","seq":{seq},"type":"{RELEASE}","v":{VERSION},'
         f'"verdict":"{verdict}","way":{json_text(way)}}}'
+    ).encode()
+
+
+def act_leaf(*, kind: str, node: str, seq: int, at: int, said: bytes) -> bytes:
+    """Write the leaf of what one of a node's own people did, as `canonical` would.
+
+    It says when and that something was done. Who did what is in the digest, which is
+    over a salt, and the salt is shown to nobody.
+
+    Args:
+        kind: READING or DECISION.
+        node: the member whose node it was.
+        seq: the leaf's place in the tree.
+        at: when, as an instant.
+        said: the digest of all that the row says.
+    """
+    return (
+        f'{{"at":{at},"node":{json_text(node)},"said":"{said.hex()}","seq":{seq},'
+        f'"type":"{kind}","v":{VERSION}}}'
     ).encode()
 
 

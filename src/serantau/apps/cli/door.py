@@ -28,13 +28,21 @@ def config_of(
 
 @contextmanager
 def opened(ctx: typer.Context) -> Iterator[Node]:
-    """Open the node for the length of a command."""
+    """Open the node for the length of a command, which the account's person works."""
+    from serantau.desk.audit import account
     from serantau.desk.broken_off import refuse_broken_off
     from serantau.node import Node
+    from serantau.records.acts import acting
 
     refuse_broken_off(ctx.obj.home)
-    with _quiet(), Node(config_of(ctx)) as node:
+    with _quiet(), Node(config_of(ctx)) as node, acting(account()):
         yield node
+
+
+def said_to(ctx: typer.Context) -> str:
+    """Give what a command was told, by name, as the log of readings has it."""
+    said = {name: value for name, value in ctx.params.items() if value}
+    return " ".join(f"{name}={value}" for name, value in sorted(said.items()))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serantau.apps.cli import events_erase
-from serantau.apps.cli.door import opened
+from serantau.apps.cli.door import opened, said_to
 from serantau.apps.cli.engine import EngineName, engaged
 from serantau.apps.cli.output import (
     Column,
@@ -129,6 +129,7 @@ def events(
     """
     if ctx.invoked_subcommand is not None:
         return
+    from serantau.desk.audit import note_reading
     from serantau.desk.lane_ask import archive_of, read_when
     from serantau.lane.question import Asking, Question
 
@@ -161,6 +162,7 @@ def events(
                 chosen,
             )
             _warn(asking)
+            note_reading(node, "events", said_to(ctx), count=asking.estimate().rows)
             if count:
                 number = asking.count()
             elif top:
@@ -371,11 +373,13 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Tell why a row went to whom it went, as of the day of the event."""
+    from serantau.desk.audit import note_reading
     from serantau.desk.lane_ask import find
     from serantau.lane.why import why as reasons
 
     with opened(ctx) as node:
         found = find(node, row)
+        note_reading(node, "events why", row, count=1)
     said = reasons(found)
     if as_json:
         document(
@@ -423,12 +427,14 @@ def sql(
     as_json: Json = False,
 ) -> None:
     """Ask by SQL: one SELECT over the tables `events` and `rejects`, reading only."""
+    from serantau.desk.audit import note_reading
     from serantau.desk.lane_ask import archive_of, plain
     from serantau.lane.sql import ask
 
     said = sys.stdin.read() if statement == "-" else statement
     with opened(ctx) as node:
         found = ask(archive_of(node), said, limit=limit, seconds=seconds)
+        note_reading(node, "events sql", said, count=found.rows.height)
     rows = found.rows
     if csv or parquet is not None:
         _write([rows], csv, parquet)

@@ -31,10 +31,13 @@ def export(
     """
     ctx.obj.safe = f"{folder} is no whole export: remove it, and export again."
     from serantau.desk import carry
+    from serantau.desk.audit import note_reading
 
     events = not without_events
     with opened(ctx) as node:
         total = carry.count(node, events=events)
+        # Before the first byte: who breaks it off has what was written by then.
+        note_reading(node, "export", str(folder), count=total)
         with counted("Exporting", total) as step:
             carried = carry.export(node, folder, step, events=events)
     if as_json:

@@ -123,9 +123,12 @@ def retry(
 
 
 def _again(held: Lane, found: list[Batch], format_name: str | None) -> None:
+    from serantau.records.acts import decided
+
     with held.node.db.write() as tx:
         for batch in found:
             held.again(tx, batch, format_name)
+            decided(tx, "read a batch anew", f"{batch.number}", after=format_name)
 
 
 def release(
@@ -135,12 +138,15 @@ def release(
     feed: Feed = "",
 ) -> None:
     """Let held batches be worked on: you looked, and they are right."""
+    from serantau.records.acts import decided
+
     with (
         _chosen(ctx, batches, "held" if all_ else "", feed) as (held, found),
         held.node.db.write() as tx,
     ):
         for batch in found:
             held.batches.release(tx, batch)
+            decided(tx, "released a batch", f"{batch.number}", why=batch.fault)
     say(f"{_batches(found)} will be worked on.")
 
 
@@ -151,12 +157,15 @@ def drop(
     feed: Feed = "",
 ) -> None:
     """Do not work on batches that are held, failed or waiting."""
+    from serantau.records.acts import decided
+
     with (
         _chosen(ctx, batches, "held" if all_ else "", feed) as (held, found),
         held.node.db.write() as tx,
     ):
         for batch in found:
             held.batches.drop(tx, batch)
+            decided(tx, "dropped a batch", f"{batch.number}", why=batch.fault)
     say(f"{_batches(found)} will not be worked on.")
 
 
@@ -201,10 +210,12 @@ def rejects_list(
     as_json: Json = False,
 ) -> None:
     """List them, the newest first, with line, column, value and reason."""
+    from serantau.desk.audit import note_reading
     from serantau.desk.lane_ask import rejected
 
     with opened(ctx) as node:
         found, total = rejected(node, feed=feed, batch=batch, limit=limit)
+        note_reading(node, "lane rejects list", f"{feed} {batch}", count=len(found))
     columns = (
         Column("batch", "Batch", right=True),
         Column("feed", "Feed"),

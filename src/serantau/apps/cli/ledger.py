@@ -113,7 +113,7 @@ def verify(
     elif not found.fault:
         say(f"All {found.checked:,} rows are the leaves that they were sealed as.")
         if found.erased:
-            say(f"{found.erased:,} leaves have no row any more: they were erased.")
+            say(f"The words of {found.erased:,} were erased, as decisions say.")
         say(f"{found.heads:,} signed heads are of this tree. Root {found.root}")
     if found.fault:
         raise ProofFailed(

@@ -40,7 +40,7 @@ COMMANDS = {
     "collection": ("collection", "The named parts of the store that callers see."),
     "quarantine": ("quarantine", "What was refused, with the reason."),
     "user": ("user", "Who may log in, with passwords and tokens."),
-    "audit": ("audit", "Who got an object, what left to a party, who decided what."),
+    "audit": ("audit", "Who got or read what, and who decided it."),
     "export": ("export", "Write all data of the node into a folder."),
     "doctor": ("doctor", "Check the node, and say how to mend what is wrong."),
 }

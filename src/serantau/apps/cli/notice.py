@@ -299,6 +299,7 @@ def show(
     ] = False,
 ) -> None:
     """Show a notice as its owner reads it."""
+    from serantau.desk.audit import note_reading
     from serantau.desk.courier import Courier
     from serantau.records.notices import Notices
 
@@ -307,6 +308,8 @@ def show(
             held = Notices().get(tx, number)
             attached = Notices().csv(tx, number)
         wording = Courier(node, getpass.getuser()).wording(held, language)
+        rows = held.facts["attached"]
+        note_reading(node, "notice show", str(number), count=rows)
     if csv:
         typer.echo(attached.decode(), nl=False)
         return

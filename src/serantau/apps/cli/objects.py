@@ -32,10 +32,12 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Tell all about one object, also who got it."""
+    from serantau.desk.audit import note_reading
     from serantau.desk.dossier import dossier
 
     with opened(ctx) as node:
         told = dossier(node, object_id.strip())
+        note_reading(node, "show", told.id, count=1, objects=[told.id])
     if as_json:
         document(_document(told))
     else:
@@ -225,6 +227,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find objects by value, name, id or text in any script."""
+    from serantau.desk.audit import note_reading
     from serantau.desk.dossier import name_of
     from serantau.desk.keys import Keys, standing
     from serantau.desk.share import Share
@@ -246,6 +249,8 @@ def search(
             }
             for one in found[:limit]
         ]
+        ids = [str(row["id"]) for row in rows]
+        note_reading(node, "search", " ".join(text), count=len(ids), objects=ids)
     columns = (
         Column("type", "Type"),
         Column("name", "Name"),

@@ -37,9 +37,14 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what is held, oldest first."""
-    with opened(ctx) as node, node.db.read() as tx:
-        held = node.quarantine.list(tx, after=after, limit=limit, source=source)
-        total = node.quarantine.count(tx)
+    from serantau.desk.audit import note_reading
+
+    with opened(ctx) as node:
+        with node.db.read() as tx:
+            held = node.quarantine.list(tx, after=after, limit=limit, source=source)
+            total = node.quarantine.count(tx)
+        ids = [each.id for each in held]
+        note_reading(node, "quarantine list", source, count=len(ids), objects=ids)
     rows = [_row(each, as_json) for each in held]
     columns = (
         Column("number", "No.", right=True),
@@ -82,8 +87,12 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one with its text as it came."""
-    with opened(ctx) as node, node.db.read() as tx:
-        held, body = node.quarantine.get(tx, number)
+    from serantau.desk.audit import note_reading
+
+    with opened(ctx) as node:
+        with node.db.read() as tx:
+            held, body = node.quarantine.get(tx, number)
+        note_reading(node, "quarantine show", str(number), count=1, objects=[held.id])
     text = body.decode("utf-8", "backslashreplace")
     if as_json:
         document({**_row(held, as_json=True), "body": text})
@@ -130,7 +139,7 @@ def drop(
         chosen = _chosen(node, numbers, all_, source)
         with node.db.write() as tx:
             for number in chosen:
-                node.quarantine.drop(tx, number)
+                node.quarantine.dismiss(tx, number)
     say(f"{len(chosen)} dropped.")
 
 

@@ -53,6 +53,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from serantau.desk.federate import Federation
+    from serantau.desk.forget import Forgetting
     from serantau.desk.lane_work import LaneWork
     from serantau.desk.ledger import Book
     from serantau.desk.signing import introduce
@@ -70,6 +71,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
         LaneWork(node).run,
         Telling(node).run,
         Book(node).run,
+        Forgetting(node).run,
     )
     with ThreadPoolExecutor(len(runs), "serantau-work") as threads:
         works = [threads.submit(until, run) for run in runs]

@@ -52,6 +52,7 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Work out who would get what by machine, and why not the rest. Nothing leaves."""
+    from serantau.desk.audit import note_reading
     from serantau.desk.share import Share
     from serantau.errors import BadRequest
 
@@ -59,6 +60,7 @@ def preview(
         raise BadRequest("--diff compares two parties: give --to twice.")
     with opened(ctx) as node:
         previews = Share(node).preview(to or [], " ".join(query or []))
+        note_reading(node, "share preview", " ".join([*(to or ()), *(query or ())]))
     if diff:
         _show_difference(previews[0], previews[1], as_json)
     elif as_json:

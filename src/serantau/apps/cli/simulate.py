@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serantau.apps.cli.door import opened
+from serantau.apps.cli.door import opened, said_to
 from serantau.apps.cli.output import Column, Json, brief, document, say, table
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def simulate(
 
     Nothing is changed without --apply, and then exactly what was shown.
     """
+    from serantau.desk.audit import note_reading
     from serantau.desk.simulate import Simulation
     from serantau.desk.supposing import (
         CircleChange,
@@ -153,6 +154,7 @@ def simulate(
             diff = act(simulation, supposed, yes=yes, seen=seen, quiet=as_json)
         else:
             diff = simulation.diff(supposed)
+            note_reading(node, "share simulate", said_to(ctx))
     if as_json:
         document(_document(diff, applied=apply))
     elif apply:

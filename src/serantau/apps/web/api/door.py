@@ -21,6 +21,7 @@ from serantau.apps.web.api.fault import Failed
 from serantau.apps.web.hall import Asking, Lane, hall_of
 from serantau.errors import BadRequest, Forbidden, UnsupportedMedia
 from serantau.node import Node
+from serantau.records.acts import By, act_as
 from serantau.records.database import Tx
 from serantau.records.registry import ROLES, Caller
 
@@ -163,6 +164,7 @@ async def _guard(connection: Connection, handler: BaseRouteHandler) -> None:
         _own_site(connection)
         _media_type(connection, handler.opt["reads"])
     scope[_CALLER] = caller
+    act_as(By(caller.user, "api"))
 
 
 def permit(caller: Caller, name: str) -> None:

@@ -36,6 +36,7 @@ from serantau.apps.web.api.words import (
 )
 from serantau.apps.web.hall import Asking, Hall, Lane, hall_of
 from serantau.clock import taxii_text
+from serantau.desk.audit import note_reading
 from serantau.desk.dossier import Dossier, Link, Version, dossier, name_of
 from serantau.desk.gather import Gathering, Sheet
 from serantau.desk.keys import Keys, standing
@@ -339,6 +340,7 @@ async def show(request: Asking, object_id: ObjectId) -> ObjectTold:
 
     def work() -> ObjectTold:
         found = dossier(node, object_id)
+        note_reading(node, "show", found.id, count=1, objects=[found.id])
         with node.db.read() as tx:
             return _object(found, OwnView(node, tx, caller))
 
@@ -443,6 +445,8 @@ async def search(
                     withheld=hidden,
                 )
             )
+        ids = [one.id for one in page]
+        note_reading(node, "search", q, count=len(ids), objects=ids)
         end = after + len(page)
         return Hits(objects=hits, more=len(found) > end and end <= _FURTHEST, after=end)
 

@@ -20,6 +20,7 @@ from serantau.apps.web.api.words import (
 )
 from serantau.apps.web.hall import Asking, Lane, hall_of
 from serantau.clock import taxii_text
+from serantau.desk.audit import note_reading
 from serantau.records.database import Tx
 from serantau.records.quarantine import Held
 
@@ -100,12 +101,14 @@ async def quarantine(
 ) -> HeldList:
     """List what was refused, and under which rule."""
     node = node_of(request)
-    rows = await reading(
-        request,
-        lambda tx: node.quarantine.list(
-            tx, after=after, limit=limit + 1, source=source
-        ),
-    )
+
+    def work(tx: Tx) -> list[Held]:
+        found = node.quarantine.list(tx, after=after, limit=limit + 1, source=source)
+        ids = [one.id for one in found[:limit]]
+        note_reading(node, "quarantine list", source, count=len(ids), objects=ids)
+        return found
+
+    rows = await reading(request, work)
     shown = rows[:limit]
     return HeldList(
         held=[_told(row) for row in shown],
@@ -121,6 +124,7 @@ async def quarantined(request: Asking, number: Number) -> HeldDetail:
 
     def work(tx: Tx) -> HeldDetail:
         held, body = node.quarantine.get(tx, number)
+        note_reading(node, "quarantine show", str(number), count=1, objects=[held.id])
         verdict = OwnView(node, tx, caller).of_refused(held, body)
         why = withheld(verdict, f"quarantine show {number}")
         return HeldDetail(
@@ -159,7 +163,7 @@ async def retry_quarantined(request: Asking, number: Number) -> Retried:
 @verb("DELETE", "/quarantine/{number:int}", "drop-quarantined", 404, status=204)
 async def drop_quarantined(request: Asking, number: Number) -> None:
     """Forget one for good."""
-    await writing(request, lambda tx: node_of(request).quarantine.drop(tx, number))
+    await writing(request, lambda tx: node_of(request).quarantine.dismiss(tx, number))
 
 
 HANDLERS: tuple[Any, ...] = (

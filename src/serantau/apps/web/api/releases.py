@@ -23,6 +23,7 @@ from serantau.apps.web.api.words import (
 )
 from serantau.apps.web.hall import Asking, Lane, hall_of
 from serantau.clock import taxii_text
+from serantau.desk.audit import note_reading
 from serantau.desk.share import Preview
 from serantau.errors import NotFound
 from serantau.node import Node
@@ -140,7 +141,9 @@ async def releases(
 
     def work(tx: Tx) -> ReleasePage:
         number = None if party is None else node.registry.party(tx, party)[0]
-        return release_page(node, tx, number, since, after, limit)
+        page = release_page(node, tx, number, since, after, limit)
+        note_reading(node, "releases", party or "", count=len(page.releases))
+        return page
 
     return await reading(request, work)
 
@@ -159,6 +162,8 @@ async def release(
         stamps = (at for first, last in runs for at in range(first, last + 1))
         wanted = list(islice(stamps, after, after + limit + 1))
         found = node.search.at(tx, wanted[:limit])
+        ids = [one.id for one in found]
+        note_reading(node, "release", str(number), count=len(ids), objects=ids)
         return ReleasedPage(
             objects=[
                 ReleasedObject(id=one.id, type=one.type, version=one.version)
@@ -194,7 +199,13 @@ async def share_preview(
     Nothing leaves by asking. Samples are ids of a few of the objects.
     """
     hall = hall_of(request)
-    found = await hall.run(Lane.SIDE, lambda: hall.share.preview(to or (), q))
+
+    def work() -> list[Preview]:
+        previews = hall.share.preview(to or (), q)
+        note_reading(hall.node, "share preview", " ".join([*(to or ()), q]))
+        return previews
+
+    found = await hall.run(Lane.SIDE, work)
     return SharePreview(parties=[_preview(each) for each in found])
 
 
