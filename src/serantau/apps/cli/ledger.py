@@ -130,8 +130,11 @@ def prove(ctx: typer.Context, object_id: ObjectId, after: After = 0) -> None:
     It opens the recipients' names and this one object, and is for whoever may know
     them: you decide whom you hand it to.
     """
-    with _sealed(ctx) as (_, book):
+    from serantau.desk.audit import note_reading
+
+    with _sealed(ctx) as (node, book):
         proof = book.prove(object_id, after)
+        note_reading(node, "ledger prove", object_id, count=len(proof.entries))
     _write(proof)
 
 
@@ -161,10 +164,13 @@ def ask(
 ) -> None:
     """Ask a peer whom it passed this node's objects to, and check its proofs."""
     from serantau.desk.asked import ask_peer
+    from serantau.desk.audit import note_reading
 
     ctx.obj.safe = "Nothing is changed by this."
     with _sealed(ctx) as (node, _):
         found = ask_peer(node, peer, object_id, after)
+        many = len(found.passed)
+        note_reading(node, "ledger ask", f"{peer} {object_id}", count=many)
     if proof:
         import msgspec
 

@@ -236,6 +236,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List notices, the newest first."""
+    from serantau.desk.audit import note_reading
     from serantau.records.notices import Notices
 
     notices = Notices()
@@ -243,6 +244,7 @@ def list_(
         asked = "" if state == "unsure" else state
         found = notices.all(tx, state=asked, party=party or "", limit=limit)
         held = [(each, notices.deliveries(tx, each.number)) for each in found]
+        note_reading(node, "notice list", party or "", count=len(held))
     if state == "unsure":
         held = [pair for pair in held if any(x.state == "unsure" for x in pair[1])]
     rows = [_notice_row(each, sent, as_json) for each, sent in held]
