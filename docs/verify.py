@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check a proof from a Serantau node's release log, with nothing of Serantau.
 
-    python verify.py --key KEY proof.json
+    python verify.py --key=KEY proof.json
 
 KEY is the node's public key, as its operators gave it to you by another way: 43 letters
 of base64url (`serantau key show --json` has it as `x`). The file is what `serantau ledger

@@ -11,6 +11,7 @@ import pytest
 
 from samples import AT, LATER, TLP_AMBER, made
 from serantau.config import FILE_NAME, load_config
+from serantau.desk.intake import Intake
 from serantau.desk.keys import Keys, standing
 from serantau.desk.signing import (
     card_of,
@@ -35,7 +36,9 @@ from serantau.rules.signature import (
     unsigned,
 )
 from serantau.rules.statement import Told
+from serantau.rules.stix import ObjectVersion
 from serantau.testing import Region, Site, identity_of, signer_of
+from serantau.wire.bundle import Piece
 from serantau.wire.signer import new_signer
 
 _GREEN = "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb"
@@ -101,6 +104,25 @@ def test_an_object_that_was_signed_is_not_signed_again(region: Region) -> None:
     # One that is signed with a stranger's key, in our name, stays outside.
     strange = signed(_of("th"), signer_of("sg").jws)
     assert region.load("th", [strange]).reasons == {"unknown-key": 1}
+
+
+def test_a_long_input_goes_on_by_the_keys_that_its_beginning_made_known(
+    region: Region,
+) -> None:
+    node, tool = region["sg"].node, _signed("jp", _of("jp"))
+    intake = Intake(node)
+    reading = intake.reading("a pull")
+
+    def read(data: dict[str, Any]) -> ObjectVersion:
+        ((version,), _) = reading.here([Piece(1, 0, 1, orjson.dumps(data))])
+        return version
+
+    assert read(tool).examined[0] == Standing.UNKNOWN_KEY
+    pin(node, "jp", card_of("jp", signer_of("jp").key), "admin")
+    intake.learnt(reading, [read(tool)])
+    assert read(tool).examined[0] == Standing.UNKNOWN_KEY
+    intake.learnt(reading, [read(made("identity", **_IDENTITY))])
+    assert read(tool).examined[0] == Standing.VALID
 
 
 def test_a_relay_that_changes_anything_is_found_out(region: Region) -> None:

@@ -51,6 +51,16 @@ def test_what_another_library_signed_verifies_here(algorithm: str) -> None:
     assert not jws.proves(token, _PAYLOAD, bytes(32))
 
 
+def test_a_key_that_fits_any_payload_is_not_believed() -> None:
+    # RFC 8032 §5.1.7 with the neutral point for A and R, and 0 for S: it always holds.
+    neutral = b"\x01" + bytes(31)
+    header = _token({"alg": "EdDSA", "kid": Key.of(neutral).id}).split(".")[0]
+    token = jws.read(f"{header}..{base64(neutral + bytes(32))}")
+    assert not jws.proves(token, _PAYLOAD, neutral)
+    with pytest.raises(ValueError, match="31 bytes, expected 32"):
+        jws.proves(token, _PAYLOAD, neutral[1:])
+
+
 def test_a_signature_is_the_same_each_time() -> None:
     assert _ours() == _ours()
 

@@ -405,7 +405,7 @@ def test_a_sceptic_checks_a_proof_without_any_of_this_program(region: Region) ->
     region.sync()
     (proof,) = asks(region, "sg", "th").proofs
     key = signer_of("th").key.jwk["x"]
-    good = verified(proof, "--key", key)
+    good = verified(proof, f"--key={key}")
     assert good.returncode == 0, good.stderr
     assert "to vn" in good.stdout
     assert indicator(2)["id"] in good.stdout
@@ -422,12 +422,12 @@ def test_a_sceptic_checks_a_proof_without_any_of_this_program(region: Region) ->
         (change(proof, head=proof.head[:-4] + "AAAA"), key, "signed"),
     )
     for changed, by, said in bad:
-        found = verified(changed, "--key", by)
+        found = verified(changed, f"--key={by}")
         assert found.returncode == 1, found.stdout
         assert said in found.stderr
         assert "Traceback" not in found.stderr
     rubbish = subprocess.run(
-        [sys.executable, "-I", VERIFIER, "--key", key, "-"],
+        [sys.executable, "-I", VERIFIER, f"--key={key}", "-"],
         input="{",
         capture_output=True,
         text=True,

@@ -289,6 +289,7 @@ class Federation:
                     report = self._admit(
                         peer, collection, versions, faults, resume, held, claimed
                     )
+                    self._intake.learnt(reading, versions)
                     pulled.new += report.new
                     pulled.held += report.held
                     pulled.refused += report.refused

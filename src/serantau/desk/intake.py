@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from serantau.clock import taxii_text
-from serantau.desk.keys import Bringer, Keys
+from serantau.desk.keys import LEARNT, Bringer, Keys
 from serantau.desk.reading import Reading
 from serantau.desk.screening import PEER, screen
 from serantau.errors import BadInput, BadRequest, Forbidden, NotFound
@@ -87,6 +87,15 @@ class Intake:
         """Make what checks one input, by the keys that are known now."""
         with self._node.db.read() as tx:
             return Reading(self._node, origin, self._keys.ring(tx).keys)
+
+    def learnt(self, reading: Reading, versions: Iterable[ObjectVersion]) -> None:
+        """Let a reading go on by the keys that what was just admitted made known.
+
+        Otherwise each signature would be examined for nothing there, and here anew.
+        """
+        if any(version.type in LEARNT for version in versions):
+            with self._node.db.read() as tx:
+                reading.believe(self._keys.ring(tx).keys)
 
     def handling(self, source: str, handle_as: str = "") -> Handling:
         """Give how unmarked objects of a source are handled.
@@ -227,6 +236,7 @@ class Intake:
                     versions, faults, source=source, origin=origin,
                     handling=handling, handle_as=handle_as, boxes=boxes,
                 )  # fmt: skip
+                self.learnt(reading, versions)
                 total.add(report)
                 if progress is not None:
                     progress(total)

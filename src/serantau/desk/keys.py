@@ -48,7 +48,8 @@ from serantau.rules.trust import (
 from serantau.wire.signer import Signer
 
 _KEYS_BYTES: Final = KEYS_EXTENSION.encode()
-_LEARNT: Final = frozenset({"identity", TYPE})
+LEARNT: Final = frozenset({"identity", TYPE})
+"""Types of objects that make keys known."""
 WAITING: Final = frozenset({"key-not-pinned", "unknown-key"})
 """Rules of refusals that a key which becomes known may end."""
 _DOUBTED: Final = frozenset({State.COMPROMISED, State.LOST})
@@ -140,7 +141,7 @@ class Keys:
             What may be admitted, in order, and a finding for each that may not.
         """
         ring = self.ring(tx)
-        learnt = [each for each in versions if each.type in _LEARNT]
+        learnt = [each for each in versions if each.type in LEARNT]
         if learnt:
             ring = self._learn(tx, learnt, ring, bringer)
         if bringer.claimed:

@@ -92,6 +92,10 @@ class Reading:
         self._derive_as = node.config.node.identity if derive else ""
         self._limits = limits_of(node.config.limits)
 
+    def believe(self, keys: Known) -> None:
+        """Examine signatures by these keys, from the next batch on."""
+        self._keys = keys
+
     def aide(self) -> Aide:
         """Give what may help with single batches, not started yet."""
         return Aide(self._limits, self._derive_as)

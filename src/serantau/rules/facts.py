@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from serantau.clock import instant
 from serantau.rules import properties
 from serantau.rules.refusal import Refused, pointer, shown
+from serantau.rules.signature import SIGNATURE_EXTENSION
 from serantau.rules.text import canonical, hash_kind
 
 _UUID: Final = (
@@ -305,7 +306,8 @@ def _walk(facts: Facts, owner: str, value: Any, place: str, known: bool) -> None
         elif shape is dict:
             if name[-6:] == "hashes":
                 _read_hashes(facts, item)
-            else:
+            # A signature says nothing of the object, and `examine` reads all of it.
+            elif name != SIGNATURE_EXTENSION:
                 _walk(facts, name, item, place + pointer(name), known)
 
 

@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import Final
 
 import orjson
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from nacl.bindings import crypto_sign_open
+from nacl.exceptions import BadSignatureError
 
-from serantau.rules.key import base64, unbase64
+from serantau.rules.key import PUBLIC_BYTES, base64, unbase64
 
 # RFC 8037 §3.1 calls it EdDSA; RFC 9864 §2.2 says which curve, in one word.
 ALGORITHM: Final = "EdDSA"
@@ -69,10 +69,19 @@ def read(token: object) -> Token:
 
 
 def proves(token: Token, payload: bytes, public: bytes) -> bool:
-    """Say whether a token is the signature of a payload by a key."""
+    """Say whether a token is the signature of a payload by a key.
+
+    libsodium takes half the time of OpenSSL, and believes no key of small order, whose
+    signatures would fit any payload.
+
+    Raises:
+        ValueError: the key has not 32 bytes.
+    """
+    if len(public) != PUBLIC_BYTES:
+        raise ValueError(f"a key of {len(public)} bytes, expected {PUBLIC_BYTES}")
     try:
-        _public(public).verify(token.signature, _signed(token.header, payload))
-    except InvalidSignature:
+        crypto_sign_open(token.signature + _signed(token.header, payload), public)
+    except BadSignatureError:
         return False
     return True
 
@@ -103,8 +112,3 @@ def _key_id(header: str) -> str:
 
 def _signed(header: str, payload: bytes) -> bytes:
     return b"%b.%b" % (header.encode(), urlsafe_b64encode(payload).rstrip(b"="))
-
-
-@lru_cache(maxsize=256)
-def _public(public: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(public)

@@ -64,6 +64,13 @@ def test_a_key_is_pinned_by_words_and_taken_back(run: Run, words: str) -> None:
         assert "Traceback" not in ran.err
 
 
+def test_an_id_that_begins_with_a_hyphen_is_an_id(run: Run) -> None:
+    key_id = "-" + 42 * "A"
+    assert run("key", "pin", "sg", key_id).code == 0
+    assert key_id in run("key", "list", "--json").out
+    assert run("key", "unpin", "sg", key_id).code == 0
+
+
 def test_a_peer_is_added_with_its_key(run: Run, words: str) -> None:
     how = ("--no-check", "--secret-file", "-")
     ran = run("peer", "add", "sg", "https://sg.example/", *how, given="token\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -37,6 +37,9 @@ Follower = Annotated[
         help="A copy of the key that follows, when a secret store makes and keeps it.",
     ),
 ]
+
+# The id of a key may begin with a hyphen.
+_MAY_BE_IDS: Final = {"ignore_unknown_options": True}
 
 
 @app.callback()
@@ -141,7 +144,7 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
         note("A waiting pin holds from the moment at which its party shows the key.")
 
 
-@app.command()
+@app.command(context_settings=_MAY_BE_IDS)
 def pin(
     ctx: typer.Context,
     party: Annotated[
@@ -213,7 +216,7 @@ def _tell_again(again: Report) -> None:
         say(f"{said} that waited for it came in; {again.refused} stay in quarantine.")
 
 
-@app.command()
+@app.command(context_settings=_MAY_BE_IDS)
 def unpin(
     ctx: typer.Context,
     party: Party,
@@ -324,7 +327,7 @@ def revoke(
     say("Until both did, what this node makes waits in others' quarantine.")
 
 
-@app.command()
+@app.command(context_settings=_MAY_BE_IDS)
 def countersign(
     ctx: typer.Context,
     file: Annotated[
