@@ -9,7 +9,15 @@ import orjson
 import pytest
 
 from samples import READER, made
-from serantau.rules.anonymous import TOLD, Handing, Marks, marks_of, new_id_of, write
+from serantau.rules.anonymous import (
+    TOLD,
+    Handing,
+    Marks,
+    marks_of,
+    new_id_of,
+    unexpected,
+    write,
+)
 from serantau.rules.marking import (
     TLP_2_IDS,
     MarkingSet,
@@ -124,6 +132,27 @@ def test_references_to_nothing_known_fall_away_with_the_last_of_their_list() -> 
     assert "external_references" not in write(given, handing(given)).data
 
 
+def test_nothing_is_believed_that_was_not_written_so() -> None:
+    def said(data: dict[str, Any], **more: Any) -> str:
+        return unexpected({**data, **more}, by=BY, marks={GREEN})
+
+    given = indicator(created_by_ref=OWN)
+    fair = write(given, handing(given)).data
+    assert said(fair) == ""
+    address = {"type": "ipv4-addr", "spec_version": "2.1", "value": "192.0.2.1"}
+    address["id"] = str(sco_id(address))
+    told = write(address, handing(address)).data
+    assert said(told) == ""
+    assert "created_by_ref" in said(told, created_by_ref=BY)
+    assert "publisher's name" in said(fair, created_by_ref=OWN)
+    assert "'modified'" in said(fair, modified=EXACT)
+    assert "'x_case'" in said(fair, x_case=1)
+    assert "no type" in said(fair, type="identity")
+    assert "no type" in said(fair, type=["indicator"])
+    for refs in ([], "x", [TLP_2_IDS[Tlp.RED]], [GREEN, {"a": 1}], None):
+        assert "marked" in said(fair, object_marking_refs=refs)
+
+
 @pytest.mark.parametrize("kind", sorted(TOLD))
 def test_each_type_that_is_told_is_one_that_a_neighbour_can_read(kind: str) -> None:
     texts = {
@@ -141,7 +170,7 @@ def test_each_type_that_is_told_is_one_that_a_neighbour_can_read(kind: str) -> N
             "url": "http://bad.example/",
             "email-addr": "a@bad.example",
         }.get(kind, "bad.example")
-        given = {"type": kind, "spec_version": "2.1", "id": ""}
+        given: dict[str, Any] = {"type": kind, "spec_version": "2.1", "id": ""}
         given |= {name: texts[name] for name in TOLD[kind] if name in texts}
         given["id"] = sco_id(given)
     else:
@@ -159,7 +188,7 @@ def test_each_type_that_is_told_is_one_that_a_neighbour_can_read(kind: str) -> N
 
 
 def test_an_observable_keeps_the_id_that_its_content_makes() -> None:
-    given = {"type": "file", "spec_version": "2.1", "name": "a.exe"}
+    given: dict[str, Any] = {"type": "file", "spec_version": "2.1", "name": "a.exe"}
     given["id"] = sco_id(given)
     assert write(given, handing(given)).data["id"] == given["id"]
     wider = {**given, "extensions": {"pdf-ext": {"version": "1.7"}}}
@@ -292,7 +321,7 @@ def test_an_odd_address_is_nobodys() -> None:
 
 
 AUDIENCE = make_audience(named=["sg", "th"])
-STATEMENT = {
+STATEMENT: dict[str, Any] = {
     "type": "marking-definition",
     "spec_version": "2.1",
     "id": "marking-definition--" + NEW,
@@ -300,7 +329,7 @@ STATEMENT = {
     "definition_type": "statement",
     "definition": {"statement": "(c) ThaiCERT"},
 }
-PAP = {
+PAP: dict[str, Any] = {
     **STATEMENT,
     "id": "marking-definition--" + NEW.replace("4", "5"),
     "definition": {"statement": "PAP:RED"},

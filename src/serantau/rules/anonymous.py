@@ -196,10 +196,12 @@ def write(data: Mapping[str, Any], handing: Handing) -> Written:
             Hit("/granular_markings", kind, "marked in parts: make one without them")
         )
     may = (*TOLD[kind], *(("defanged",) if observable else _ALSO))
-    for name in data:
-        if name in may:
+    # In the table's order: how a program orders properties tells which one wrote them.
+    for name in may:
+        if name in data:
             _tell(name, data[name], written, handing)
-        elif name not in _OWN and name not in _ALWAYS:
+    for name in data:
+        if name not in {*may, *_OWN, *_ALWAYS}:
             written.left.append(Left(f"/{name}", _why(name)))
     if observable and not set(CONTRIBUTING[kind]) & made.keys():
         written.hits.append(Hit("/id", kind, "an observable of nothing"))
@@ -365,3 +367,29 @@ def marks_of(
     elif level > chosen:
         left.append(f"{level.label}, which is stricter")
     return Marks(chosen, max(paps, default=None), tuple(left))
+
+
+def unexpected(data: Mapping[str, Any], *, by: str, marks: Collection[str]) -> str:
+    """Say what in an object could not have been written by `write`; empty: nothing.
+
+    Args:
+        data: what somebody handed over.
+        by: the publisher's identity.
+        marks: ids of the markings that it may carry.
+    """
+    kind = data.get("type")
+    told = TOLD.get(kind) if isinstance(kind, str) else None
+    if told is None:
+        return f"{kind!r} is no type that is published on behalf"
+    observable = kind in OBSERVABLES
+    also = ("defanged",) if observable else (*_ALSO, "created_by_ref")
+    may = {*_ALWAYS, "id", "object_marking_refs", *told, *also}
+    for name in data:
+        if name not in may:
+            return f"{kind} has {name!r}, which is not told"
+    if not observable and data.get("created_by_ref") != by:
+        return f"{kind} is not in the publisher's name"
+    refs = data.get("object_marking_refs")
+    if not isinstance(refs, list) or not refs or not set(map(str, refs)) <= set(marks):
+        return f"{kind} is marked as nothing is that is published on behalf"
+    return ""
