@@ -122,14 +122,14 @@ class Node:
 
     def _read_signer(self, told: str) -> Signer:
         """Read the key; `told`: the id of the one that others know, if they do."""
-        signing = self.config.signing
+        signing, realm = self.config.signing, self.config.node.realm
         if signing.key:
-            signer = Signer.read(signing.key.encode(), self.passphrase, "signing.key")
+            signer = self._read_text(signing.key.encode(), "signing.key")
         else:
             path = Path(signing.key_file or self.config.keys / SIGNING_FILE)
             if not (signing.key_file or told or path.exists()):
                 path.parent.mkdir(mode=0o700, exist_ok=True)
-                if keep_signer(path, made := new_signer(), self.passphrase):
+                if keep_signer(path, made := new_signer(), self.passphrase, realm):
                     _log.warning("signing_key_made", key=made.key.id, path=str(path))
             follower = self.config.keys / NEXT_FILE
             # A change of keys that was broken off: what others know holds.
@@ -151,13 +151,16 @@ class Node:
 
     def _read_key(self, path: Path) -> Signer:
         try:
-            return Signer.read(path.read_bytes(), self.passphrase, str(path))
+            return self._read_text(path.read_bytes(), str(path))
         except OSError as fault:
             raise ConfigError(
                 f"{path} cannot be read: {fault.strerror}.",
                 mend="Restore the folder keys/ from a backup. "
                 "When it is gone for good: `serantau key revoke --help`.",
             ) from fault
+
+    def _read_text(self, pem: bytes, place: str) -> Signer:
+        return Signer.read(pem, self.passphrase, place, self.config.node.realm)
 
     @property
     def passphrase(self) -> str:

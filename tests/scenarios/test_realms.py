@@ -17,7 +17,13 @@ import orjson
 import pytest
 
 from samples import made
-from serantau.config import FILE_NAME, FeedSection, NodeConfig, load_config
+from serantau.config import (
+    FILE_NAME,
+    FeedSection,
+    NodeConfig,
+    SigningSection,
+    load_config,
+)
 from serantau.desk import carry
 from serantau.desk.found import Charter, found
 from serantau.desk.gather import Gathering
@@ -25,13 +31,18 @@ from serantau.desk.handout import Handout
 from serantau.desk.lane import Lane
 from serantau.desk.lane_ways import Ways
 from serantau.desk.returned import take_back
-from serantau.errors import BadInput, ConfigError, PeerError
-from serantau.node import Node
+from serantau.desk.signing import card_of, countersign, pin, rotate
+from serantau.errors import BadInput, BadRequest, ConfigError, PeerError
+from serantau.node import SIGNING_FILE, Node
 from serantau.records.peers import Peers
+from serantau.records.registry import EVERYONE, Access
 from serantau.rules.marking import TLP_2_IDS, Tlp
-from serantau.testing import Region, Site
+from serantau.rules.realm import PROPERTY
+from serantau.rules.signature import Standing, examine
+from serantau.testing import Region, Site, signer_of
 from serantau.wire.client import TaxiiClient
 from serantau.wire.mail import Attached, Letter, compose
+from serantau.wire.signer import Signer, new_signer
 from serantau.wire.taxii import REALM_HEADER
 
 DRILL = "exercise:monsoon"
@@ -306,6 +317,105 @@ def test_a_mail_that_came_back_to_another_realm_is_nobodys(world: World) -> None
         b"Content-Type: text/rfc822-headers\r\n\r\n" + head + b"\r\n--b--\r\n"
     )
     assert not take_back(world.th.node, came_back, "ann")
+
+
+def drill_made(world: World) -> list[dict[str, Any]]:
+    """Give what la makes itself: its people's object, and what it states of its key."""
+    la = world.la
+    ours = la.node.config.node.identity
+    la.load([made("indicator", object_marking_refs=GREEN, created_by_ref=ours)])
+    rotate(la.node)
+    with la.node.db.read() as tx:
+        rows = tx.rows("SELECT body FROM object ORDER BY added")
+    found = [orjson.loads(row.body) for row in rows]
+    return [one for one in found if one.get("created_by_ref") == ours]
+
+
+def test_what_a_drill_makes_says_so_and_no_live_node_takes_it_by_any_door(
+    tmp_path: Path,
+) -> None:
+    """Each piece by itself, as somebody carries it or a mistaken node has it."""
+    with Region(tmp_path, ["th", "sg"]) as region:
+        la = region.join("la", realm=DRILL)
+        world = World(tmp_path, region)
+        region.peer("th", "sg")
+        pieces = drill_made(world)
+        assert {one["type"] for one in pieces} >= {"indicator", "key-statement"}
+        before = world.th.ids()
+        region["sg"].plant(*pieces)
+        for piece in pieces:
+            assert piece[PROPERTY] == DRILL
+            # It stands under the signature: who takes the sign off is found out.
+            keys = {la.node.config.node.identity: [signer_of("la").key]}
+            bare = {name: said for name, said in piece.items() if name != PROPERTY}
+            assert examine(piece, keys).standing != Standing.INVALID
+            assert examine(bare, keys).standing != Standing.VALID
+            by_hand = world.th.load([piece])
+            assert (by_hand.new, dict(by_hand.reasons)) == (0, {"another-realm": 1})
+            assert posted(world.th, piece)["failure_count"] == 1
+        pulled = world.th.federation.pull("sg")
+        assert pulled.new == 0
+        assert world.th.ids() == before
+        with world.th.node.db.read() as tx:
+            held = world.th.node.quarantine.list(tx, limit=100)
+        assert {one.rule for one in held} == {"another-realm"}
+
+
+def posted(site: Site, piece: dict[str, Any]) -> dict[str, Any]:
+    """Write something into the inbox of a node, as a member's program does."""
+    registry = site.node.registry
+
+    def login(tx: Any) -> tuple[Any, Any]:
+        if all(user.name != "sg-tool" for user in registry.users(tx)):
+            registry.add_user(tx, "sg-tool", "sg", "writer")
+        access = Access(write=(EVERYONE,))
+        box = registry.put_collection(tx, "inbox", "Inbox", box=True, access=access)
+        return registry.caller_by_name(tx, "sg-tool"), box
+
+    caller, inbox = site.write(login)
+    envelope = orjson.dumps({"objects": [piece]})
+    return site.intake.post(caller, inbox, envelope)
+
+
+def test_a_key_of_a_drill_neither_signs_nor_is_pinned_for_a_live_node(
+    world: World, tmp_path: Path
+) -> None:
+    pem = new_signer().pem(realm=DRILL)
+    (tmp_path / "key.pem").write_bytes(pem)
+    live = world.th.node.config
+    for signing in (
+        SigningSection(key_file=str(tmp_path / "key.pem")),
+        SigningSection(key=pem.decode()),
+    ):
+        config = msgspec.structs.replace(live, home=tmp_path, signing=signing)
+        with Node(config) as node:
+            said = refused(ConfigError, lambda: node.signer)
+        assert f"another realm: {DRILL}, expected live" in said
+    # A key from before there were realms, or of the same one, is of this node.
+    assert Signer.read(new_signer().pem(), "", "a file", "live")
+    assert Signer.read(new_signer().pem(realm="live"), "", "a file", "live")
+    assert refused(
+        ConfigError, lambda: Signer.read(new_signer().pem(realm="live"), "", "x", DRILL)
+    )
+
+    theirs, ours = new_signer().key, new_signer().key
+    card = card_of("la", theirs, DRILL)
+    said = refused(BadRequest, lambda: pin(world.th.node, "la", card, "ann"))
+    assert f"another realm: {DRILL}" in said
+    card = card_of("th", ours)
+    assert "realm" in refused(BadRequest, lambda: pin(world.la.node, "th", card, "ann"))
+
+    asked = {"type": "key-request", "party": "la", "realm": DRILL}
+    assert "realm" in refused(BadInput, lambda: countersign(world.th.node, asked, "x"))
+
+
+def test_a_new_node_writes_its_realm_above_its_key(tmp_path: Path) -> None:
+    home = tmp_path / "mm"
+    found(home, Charter("mm", "mmCERT", realm=DRILL))
+    pem = (home / "keys" / SIGNING_FILE).read_text()
+    assert pem.startswith(f"Serantau-Realm: {DRILL}\n-----BEGIN PRIVATE KEY")
+    with Node(load_config(home)) as node:
+        assert node.signer.key
 
 
 def test_a_live_node_marks_nothing_that_it_hands_out(world: World) -> None:

@@ -171,7 +171,8 @@ def make_keys(config: NodeConfig) -> None:
     config.keys.mkdir(mode=0o700, exist_ok=True)
     config.keys.chmod(0o700)
     if not (config.keys / SIGNING_FILE).exists():
-        keep_signer(config.keys / SIGNING_FILE, new_signer())
+        realm = config.node.realm
+        keep_signer(config.keys / SIGNING_FILE, new_signer(), realm=realm)
     if not (config.keys / SEAL_FILE).exists():
         write_whole(config.keys / SEAL_FILE, Seal.new_key())
 

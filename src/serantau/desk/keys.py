@@ -21,6 +21,7 @@ from serantau.records.pins import PinRow, Pins
 from serantau.records.quarantine import Fault
 from serantau.rules.key import State, fits
 from serantau.rules.party import Kind
+from serantau.rules.realm import LIVE, PROPERTY
 from serantau.rules.signature import (
     UNSIGNED_TYPES,
     Examined,
@@ -187,6 +188,10 @@ class Keys:
         data = orjson.loads(version.body)
         if is_signed(data):
             return _object(version, ring, bringer)
+        realm = self._node.config.node.realm
+        if realm != LIVE:
+            # It says so under the signature, wherever it is carried.
+            version.body = orjson.dumps({**data, PROPERTY: realm})
         self.sign(version, signer)
         return None
 

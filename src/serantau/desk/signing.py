@@ -25,6 +25,7 @@ from serantau.records.database import Tx
 from serantau.records.pins import PinRow, Pins
 from serantau.rules.key import Key, fits, read_fingerprint, unbase64
 from serantau.rules.marking import Tlp
+from serantau.rules.realm import LIVE, PROPERTY, refusal
 from serantau.rules.signature import Standing, signed
 from serantau.rules.statement import (
     Claims,
@@ -52,9 +53,10 @@ class Pinned:
     again: Report
 
 
-def card_of(party: str, key: Key) -> str:
-    """Write a party's key as the text of a QR code."""
-    return f"{CARD}:{party}:{key.jwk['x']}"
+def card_of(party: str, key: Key, realm: str = LIVE) -> str:
+    """Write a party's key as the text of a QR code; an exercise's says so."""
+    more = "" if realm == LIVE else f":{realm}"
+    return f"{CARD}:{party}:{key.jwk['x']}{more}"
 
 
 def introduce(node: Node) -> bool:
@@ -162,7 +164,7 @@ def rotate(node: Node, follower: Signer | None = None) -> Key:
     with node.db.write() as tx:
         now = tx.clock.now()
         claims = Claims(Told.ROTATION, own, old.key.id, _whole(now), new.key)
-        _store(node, tx, [_statement(claims, own, now, old)])
+        _store(node, tx, [_statement(node, claims, now, old)])
         _declare(node, tx, new)
         acts.decided(
             tx, "changed this node's key", own, before=old.key.id, after=new.key.id
@@ -211,6 +213,7 @@ def request(
     return {
         "type": "key-request",
         "party": node.config.node.member,
+        "realm": node.config.node.realm,
         **claims.document(),
     }
 
@@ -234,6 +237,9 @@ def countersign(
         NotFound: no key of that party is pinned here that it could be about.
     """
     own = node.config.node.identity
+    said = str(asked.get("realm", ""))
+    if why := refusal("This request", said, node.config.node.realm):
+        raise BadInput(why)
     try:
         claims = read_claims(asked)
     except ValueError as fault:
@@ -259,7 +265,7 @@ def countersign(
                 f"No key {claims.key_id} is pinned here for {claims.subject}.",
                 mend="`serantau key list` shows what is.",
             )
-        made = _statement(claims, own, tx.clock.now(), node.signer)
+        made = _statement(node, claims, tx.clock.now(), node.signer)
         acts.decided(
             tx, "countersigned for a key", claims.subject, before={"key": claims.key_id}
         )
@@ -295,7 +301,7 @@ def pin_in(node: Node, tx: Tx, party: str, text: str, by: str) -> PinRow:
     _, held = node.registry.party(tx, party)
     key: Key | None = None
     if text.strip().startswith(CARD + ":"):
-        key = _card(text.strip(), party)
+        key = _card(text.strip(), party, node.config.node.realm)
         proof = key.id
     else:
         proof = _fingerprint(text)
@@ -327,8 +333,12 @@ def pin_profile(node: Node, tx: Tx) -> list[PinRow]:
     ]
 
 
-def _statement(claims: Claims, maker: str, now: int, signer: Signer) -> dict[str, Any]:
-    made = make_statement(claims, maker, f"key-statement--{uuid.uuid4()}", now)
+def _statement(node: Node, claims: Claims, now: int, signer: Signer) -> dict[str, Any]:
+    config = node.config.node
+    name = f"key-statement--{uuid.uuid4()}"
+    made = make_statement(claims, config.identity, name, now)
+    if config.realm != LIVE:
+        made[PROPERTY] = config.realm
     return signed(made, signer.jws)
 
 
@@ -348,9 +358,12 @@ def _fingerprint(text: str) -> str:
         ) from fault
 
 
-def _card(text: str, party: str) -> Key:
+def _card(text: str, party: str, own: str) -> Key:
     _, _, rest = text.partition(":")
-    named, _, public = rest.partition(":")
+    named, _, rest = rest.partition(":")
+    public, _, realm = rest.partition(":")
+    if why := refusal("That key", realm or LIVE, own):
+        raise BadRequest(why)
     if named != party:
         raise BadRequest(f"That is the key of {named!r}, not of {party!r}.")
     try:
@@ -374,7 +387,7 @@ def _keep_next(node: Node, signer: Signer, *, kept: bool) -> None:
         )
     path: Path = config.keys / NEXT_FILE
     path.unlink(missing_ok=True)
-    keep_signer(path, signer, node.passphrase)
+    keep_signer(path, signer, node.passphrase, config.node.realm)
 
 
 def protect(node: Node, passphrase: str) -> None:
@@ -383,7 +396,7 @@ def protect(node: Node, passphrase: str) -> None:
     signer = node.signer
     draft = node.config.keys / NEXT_FILE
     draft.unlink(missing_ok=True)
-    keep_signer(draft, signer, passphrase)
+    keep_signer(draft, signer, passphrase, node.config.node.realm)
     draft.replace(path)
     with node.db.write() as tx:
         acts.decided(tx, "changed the key's passphrase", signer.key.id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -19,6 +21,11 @@ from nacl.bindings import crypto_sign, crypto_sign_BYTES
 from serantau.errors import ConfigError
 from serantau.rules import jws
 from serantau.rules.key import Key
+from serantau.rules.realm import refusal
+
+REALM_LINE: Final = "Serantau-Realm"
+"""Stands above a key in its file (RFC 7468 §2 lets text be there), with the realm."""
+_realm: Final = re.compile(rb"(?m)^Serantau-Realm: ([ -~]+)$").search
 
 
 class Signer:
@@ -34,17 +41,25 @@ class Signer:
         self.key = Key.of(public)
 
     @classmethod
-    def read(cls, pem: bytes, passphrase: str, place: str) -> Signer:
+    def read(cls, pem: bytes, passphrase: str, place: str, realm: str = "") -> Signer:
         """Read a PEM text.
 
         Args:
             pem: PKCS #8, under the passphrase or bare.
             passphrase: of the key; empty: none.
             place: where it stood, for messages.
+            realm: of the node that is to sign with it; empty: of whatever realm.
 
         Raises:
-            ConfigError: it is no Ed25519 key, or not under this passphrase.
+            ConfigError: it is no Ed25519 key, not under this passphrase, or was made
+                in another realm.
         """
+        said = _realm(pem.partition(b"-----BEGIN")[0])
+        why = refusal(place, said[1].decode(), realm) if said and realm else ""
+        if why:
+            raise ConfigError(
+                why, mend="A realm has keys of its own: `init` makes them."
+            )
         try:
             private = load_pem_private_key(pem, passphrase.encode() or None)
         except TypeError as fault:
@@ -77,10 +92,11 @@ class Signer:
         """Make the detached JWS of a payload (`rules.jws`)."""
         return jws.sign(payload, self.key.id, self.sign)
 
-    def pem(self, passphrase: str = "") -> bytes:
-        """Give the key as the text of its file."""
+    def pem(self, passphrase: str = "", realm: str = "") -> bytes:
+        """Give the key as the text of its file; one of a realm says so above it."""
+        head = f"{REALM_LINE}: {realm}\n".encode() if realm else b""
         lock = BestAvailableEncryption(passphrase.encode()) if passphrase else None
-        return self._private.private_bytes(
+        return head + self._private.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, lock or NoEncryption()
         )
 
@@ -93,7 +109,9 @@ def new_signer() -> Signer:
     return Signer(Ed25519PrivateKey.generate())
 
 
-def keep_signer(path: Path, signer: Signer, passphrase: str = "") -> bool:
+def keep_signer(
+    path: Path, signer: Signer, passphrase: str = "", realm: str = ""
+) -> bool:
     """Write a key into a file for its user's eyes only; one that is there stays.
 
     Returns:
@@ -103,7 +121,7 @@ def keep_signer(path: Path, signer: Signer, passphrase: str = "") -> bool:
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(signer.pem(passphrase))
+            file.write(signer.pem(passphrase, realm))
             file.flush()
             os.fsync(file.fileno())
         # Unlike a renaming this fails when somebody else was quicker.

@@ -60,7 +60,7 @@ def show(
 
     with opened(ctx) as node:
         party, held = node.config.node.member, node.signer.key
-    card = card_of(party, held)
+        card = card_of(party, held, node.config.node.realm)
     if as_json:
         told = {"party": party, "id": held.id, "words": held.words, "card": card}
         document({**told, "jwk": held.jwk})
@@ -261,7 +261,8 @@ def _signer(node: Node, path: Path | None) -> Signer | None:
     if path is None:
         return None
     try:
-        return Signer.read(path.read_bytes(), node.passphrase, str(path))
+        pem, realm = path.read_bytes(), node.config.node.realm
+        return Signer.read(pem, node.passphrase, str(path), realm)
     except OSError as fault:
         raise BadRequest(f"{path} cannot be read: {fault.strerror}.") from fault
 

@@ -155,7 +155,8 @@ class Region:
             with one.opened.db.write() as tx:
                 for other in self.sites.values():
                     if other is not one:
-                        card = card_of(other.name, other.opened.signer.key)
+                        key = other.opened.signer.key
+                        card = card_of(other.name, key, REALM)
                         pin_in(one.opened, tx, other.name, card, "admin")
 
     def start(self) -> None:
