@@ -18,7 +18,6 @@ from serantau.rules.case_entry import (
     circle_of,
     entry_id,
     is_entry,
-    level_of,
     make_entry,
     read_entry,
 )
@@ -142,7 +141,8 @@ def test_an_entry_is_marked_for_the_circle_of_its_own_case_alone() -> None:
     # What restricts it further may stand beside both.
     narrower = {**task, "object_marking_refs": [*task["object_marking_refs"], strange]}
     narrower["id"] = entry_id(narrower, own)
-    assert level_of(READER.read(orjson.dumps(narrower)).data) is Tlp.AMBER
+    body = READER.read(orjson.dumps(narrower)).body
+    assert read_entry(body).level is Tlp.AMBER
 
 
 def test_the_circle_of_a_case_is_no_free_choice() -> None:

@@ -80,6 +80,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     party_refs: tuple[str, ...] = ()
     object_refs: tuple[str, ...] = ()
     mail_signature: str = ""
+    object_marking_refs: tuple[str, ...] = ()
     by_mail: bool = False
     name: str = ""
     description: str = ""
@@ -105,6 +106,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def voice(self) -> str:
         """Give the party that says it."""
         return self.for_ref or self.created_by_ref
+
+    @property
+    def level(self) -> Tlp:
+        """Give its TLP level: the STIX reader admits only one that has one."""
+        marks = self.object_marking_refs
+        return next(level for level in LEVELS if TLP_2_IDS[level] in marks)
 
 
 _decoder: Final = msgspec.json.Decoder(Entry)
@@ -252,12 +259,6 @@ def check_entry(data: Mapping[str, Any]) -> None:
 
 
 _MARKS: Final = frozenset(TLP_2_IDS[level] for level in LEVELS)
-
-
-def level_of(data: Mapping[str, Any]) -> Tlp:
-    """Give the TLP level of an entry that was checked."""
-    marks = data["object_marking_refs"]
-    return next(level for level in LEVELS if TLP_2_IDS[level] in marks)
 
 
 def case_extension_object() -> dict[str, Any]:

@@ -117,10 +117,10 @@ class Embargo:
 class State:
     """What the entries of a case come to.
 
-    term: the entry by which the owner became that. offered: to whom the owner has
-    handed the case over, until that one takes it. evidence: object id -> entry that
-    brought it. corrections: entry -> what is to be read instead. last: the time of the
-    last entry that had an effect.
+    term: the entry by which the owner became that. terms: all such entries, with their
+    owners. offered: to whom the owner has handed the case over, until that one takes
+    it. evidence: object id -> entry that brought it. corrections: entry -> what is to
+    be read instead. last: the time of the last entry that had an effect.
     """
 
     name: str = ""
@@ -128,6 +128,7 @@ class State:
     opened: str = ""
     owner: str = ""
     term: str = ""
+    terms: dict[str, str] = field(default_factory=dict)
     offered: str = ""
     closed: str = ""
     severity: str = ""
@@ -157,7 +158,7 @@ def open_case(state: State, one: Entry) -> None:
     state.name, state.description = one.name, one.description
     state.opener = state.owner = one.created_by_ref
     state.opened = state.last = one.created
-    state.term = one.id
+    state.term, state.terms[one.id] = one.id, one.created_by_ref
     state.severity = one.severity_level
     state.incident_class = one.incident_class
     state.national_class = one.national_class
@@ -196,6 +197,7 @@ def _owner(state: State, one: Entry, held: Entries) -> Flag | None:
     if one.voice != state.offered:
         return Flag.NOT_OFFERED
     state.owner, state.term, state.offered = one.voice, one.id, ""
+    state.terms[one.id] = one.voice
     return None
 
 
