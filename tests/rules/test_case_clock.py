@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def take(log: Log, party: str, now: int, by: str = "th") -> Step | None:
     """Take the step that is to be taken at `now`, as the node of `by` would."""
     found = step(log, party, now)
     if found is not None:
-        said = {"channel": found.channel} if found.channel else {}
+        said: dict[str, Any] = {"channel": found.channel} if found.channel else {}
         clock = due(log, party).clock
         log.say(
             by, found.kind, later=(now - log.at) // MICRO,
@@ -178,6 +179,6 @@ def test_a_duty_to_report_counts_from_knowing_and_may_be_unlisted() -> None:
 
 @pytest.mark.parametrize("severity", ["", "medium"])
 def test_what_nobody_judged_runs_as_a_medium_case_does(severity: str) -> None:
-    said = {"severity_level": severity} if severity else {}
+    said: dict[str, Any] = {"severity_level": severity} if severity else {}
     log = Log.opened("th", "sg", **said)
     assert due(log, "sg").at == log.at + TERMS["medium"].acknowledge
