@@ -6,18 +6,23 @@ of the program has a part in it.
 
 from __future__ import annotations
 
+import io
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from serantau.clock import instant
 from serantau.config import NodeConfig, NodeSection, StoreSection
+from serantau.desk.handout import Handout
 from serantau.desk.intake import Intake
 from serantau.desk.share import Share
 from serantau.node import Node
 from serantau.records.registry import EVERYONE, Access, Caller, Collection, Query
+from serantau.records.views import Asked
 from serantau.rules.marking import Tlp, make_audience
 from serantau.rules.party import Kind, Party
 from serantau.wire.bundle import Piece
@@ -310,3 +315,80 @@ def load(node: Node, objects: list[dict[str, Any]], *, box: int = 0) -> None:
     ]
     report = Intake(node).take(pieces, origin="world", boxes=(box,) if box else ())
     assert (report.new, report.refused) == (len(objects), 0), report.faults
+
+
+# What a party is handed, as one function a way.
+Way = Callable[["World", str], bytes]
+
+
+def pages(world: World, party: str, name: str = "released", **asked: object) -> bytes:
+    """All pages of a collection for a party, one after the other."""
+    handed, after = b"", -1
+    while True:
+        page = world.share.page(
+            world.callers[party],
+            world.collections[name],
+            Asked(after=after, limit=7, **asked),  # type: ignore[arg-type]
+            way="test",
+        )
+        handed += page.bodies
+        if not page.more:
+            return handed
+        after = page.after
+
+
+def lines(world: World, party: str, name: str = "released", **asked: object) -> bytes:
+    handed: bytes = b""
+    after: int | None = -1
+    while after is not None:
+        found, after = world.share.lines(
+            world.callers[party],
+            world.collections[name],
+            Asked(after=after, limit=7, **asked),  # type: ignore[arg-type]
+            way="test",
+        )
+        handed += repr(found).encode()
+    return handed
+
+
+def one_by_one(read: Callable[..., bytes]) -> Way:
+    """Ask for each object by its id."""
+
+    def way(world: World, party: str) -> bytes:
+        return b"".join(
+            read(world, party, ids=(case.made["id"],), all_versions=True)
+            for case in world.cases
+        )
+
+    return way
+
+
+WAYS: dict[str, Way] = {
+    "pages": pages,
+    "pages of all versions": lambda w, p: pages(w, p, all_versions=True),
+    "pages of first versions": lambda w, p: pages(w, p, first=True, last=False),
+    "pages of versions by time": lambda w, p: pages(
+        w, p, last=False, at=tuple(instant(day) for day in DAYS)
+    ),
+    "pages by type": lambda w, p: pages(w, p, types=("indicator", "report")),
+    "objects by id": one_by_one(pages),
+    "all ids in one question": lambda w, p: pages(
+        w, p, ids=tuple(case.made["id"] for case in w.cases)
+    ),
+    "versions": one_by_one(lines),
+    "manifest": lines,
+    "manifest of all versions": lambda w, p: lines(w, p, all_versions=True),
+    "a box": lambda w, p: pages(w, p, "box", all_versions=True),
+    "a manifest of a box": lambda w, p: lines(w, p, "box"),
+    "a saved query": lambda w, p: pages(w, p, "indicators"),
+    "a bundle": lambda w, p: written(w, p, "bundle"),
+    "MISP events": lambda w, p: written(w, p, "misp_file"),
+}
+
+
+def written(world: World, party: str, what: str) -> bytes:
+    stream = io.BytesIO()
+    if party == "th":
+        return pages(world, party)
+    getattr(Handout(world.node, "ann"), what)(party, stream, "released")
+    return stream.getvalue()

@@ -295,6 +295,16 @@ class NoticeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_seconds: int = 900
 
 
+class RecallSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done with what its creator recalled.
+
+    hold: `hidden` from this node's own people, or `dropped` from the store. It leaves
+    the node in neither case.
+    """
+
+    hold: str = "hidden"
+
+
 class SigningSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the key is that signs in this node's name.
 
@@ -339,6 +349,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail: MailSection = msgspec.field(default_factory=MailSection)
     notice: NoticeSection = msgspec.field(default_factory=NoticeSection)
     signing: SigningSection = msgspec.field(default_factory=SigningSection)
+    recall: RecallSection = msgspec.field(default_factory=RecallSection)
     log: LogSection = msgspec.field(default_factory=LogSection)
 
     @property
@@ -410,6 +421,7 @@ def _check(config: NodeConfig, path: Path) -> None:
         ("mail.security", config.mail.security, ("starttls", "tls", "none")),
         ("notice.least_severity", config.notice.least_severity, SEVERITIES),
         ("notice.at_once", config.notice.at_once, ("", *SEVERITIES)),
+        ("recall.hold", config.recall.hold, ("hidden", "dropped")),
         ("log.format", config.log.format, ("text", "json")),
         ("log.level", config.log.level, ("debug", "info", "warning", "error")),
     ):

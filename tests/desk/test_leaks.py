@@ -6,24 +6,32 @@ held to the table written there by hand, and no byte of what is withheld is in i
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leaks import DAYS, GREEN, PARTIES, QUIET, RED, World, load, make_world
-from serantau.clock import instant
-from serantau.desk.handout import Handout
+from leaks import (
+    DAYS,
+    GREEN,
+    PARTIES,
+    QUIET,
+    RED,
+    WAYS,
+    World,
+    lines,
+    load,
+    make_world,
+    pages,
+)
 from serantau.errors import Forbidden, NotFound
 from serantau.records.registry import Query
 from serantau.records.views import Asked
 from stores import indicator
 
 ALL = sorted(PARTIES)
-Way = Callable[[World, str], bytes]
 
 
 @pytest.fixture(scope="module")
@@ -31,79 +39,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = make_world(tmp_path_factory.mktemp("world"))
     yield made
     made.close()
-
-
-def pages(world: World, party: str, name: str = "released", **asked: object) -> bytes:
-    """All pages of a collection for a party, one after the other."""
-    handed, after = b"", -1
-    while True:
-        page = world.share.page(
-            world.callers[party],
-            world.collections[name],
-            Asked(after=after, limit=7, **asked),  # type: ignore[arg-type]
-            way="test",
-        )
-        handed += page.bodies
-        if not page.more:
-            return handed
-        after = page.after
-
-
-def lines(world: World, party: str, name: str = "released", **asked: object) -> bytes:
-    handed: bytes = b""
-    after: int | None = -1
-    while after is not None:
-        found, after = world.share.lines(
-            world.callers[party],
-            world.collections[name],
-            Asked(after=after, limit=7, **asked),  # type: ignore[arg-type]
-            way="test",
-        )
-        handed += repr(found).encode()
-    return handed
-
-
-def one_by_one(read: Callable[..., bytes]) -> Way:
-    """Ask for each object by its id."""
-
-    def way(world: World, party: str) -> bytes:
-        return b"".join(
-            read(world, party, ids=(case.made["id"],), all_versions=True)
-            for case in world.cases
-        )
-
-    return way
-
-
-WAYS: dict[str, Way] = {
-    "pages": pages,
-    "pages of all versions": lambda w, p: pages(w, p, all_versions=True),
-    "pages of first versions": lambda w, p: pages(w, p, first=True, last=False),
-    "pages of versions by time": lambda w, p: pages(
-        w, p, last=False, at=tuple(instant(day) for day in DAYS)
-    ),
-    "pages by type": lambda w, p: pages(w, p, types=("indicator", "report")),
-    "objects by id": one_by_one(pages),
-    "all ids in one question": lambda w, p: pages(
-        w, p, ids=tuple(case.made["id"] for case in w.cases)
-    ),
-    "versions": one_by_one(lines),
-    "manifest": lines,
-    "manifest of all versions": lambda w, p: lines(w, p, all_versions=True),
-    "a box": lambda w, p: pages(w, p, "box", all_versions=True),
-    "a manifest of a box": lambda w, p: lines(w, p, "box"),
-    "a saved query": lambda w, p: pages(w, p, "indicators"),
-    "a bundle": lambda w, p: written(w, p, "bundle"),
-    "MISP events": lambda w, p: written(w, p, "misp_file"),
-}
-
-
-def written(world: World, party: str, what: str) -> bytes:
-    stream = io.BytesIO()
-    if party == "th":
-        return pages(world, party)
-    getattr(Handout(world.node, "ann"), what)(party, stream, "released")
-    return stream.getvalue()
 
 
 def check(world: World, way: str, party: str) -> None:

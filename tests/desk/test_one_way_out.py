@@ -38,8 +38,10 @@ BODIES = {
     "desk/simulate.py": "this node's own objects, marked anew",
     "apps/taxii.py": "the body of an HTTP request",
     "apps/web/ledger.py": "the body of an HTTP request",
+    "apps/web/recalls.py": "the body of an HTTP request",
     "wire/client.py": "the body of an HTTP response",
     "wire/ledger.py": "the body of an HTTP response",
+    "wire/recalls.py": "the body of an HTTP response",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",
     "testing.py": "what a test compares",
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import signal
 import subprocess
@@ -12,72 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
-from serantau.clock import SetClock
-from serantau.config import LaneSection, NodeConfig, NodeSection, load_config
+from serantau.config import load_config
 from serantau.desk import sightings
-from serantau.desk.lane import Lane, Told
-from serantau.desk.lane_work import LaneWork, Worker
+from serantau.desk.lane_work import LaneWork
 from serantau.desk.sightings import Sightings
 from serantau.errors import ConfigError
-from serantau.node import Node
 from serantau.rules.marking import TLP_2_IDS, Tlp, make_audience
 from serantau.rules.party import Kind, Party
+from sighting_desk import US, Desk
 from stores import indicator
 
-US = "identity--6d0d5e5c-3f0f-4a5e-8d7c-0d3f6c1b2a01"
 RED, STRICT = TLP_2_IDS[Tlp.RED], TLP_2_IDS[Tlp.AMBER_STRICT]
 CLEAR, GREEN = TLP_2_IDS[Tlp.CLEAR], TLP_2_IDS[Tlp.GREEN]
-
-
-class Desk:
-    def __init__(self, home: Path, most: int = 1000) -> None:
-        self.clock = SetClock("2026-03-02T00:00:00Z")
-        section = NodeSection(member="th", team="T", identity=US)
-        config = NodeConfig(
-            home=home, node=section, lane=LaneSection(sightings=most, workers=1)
-        )
-        self.node = Node(config, self.clock)
-        self.lane = Lane(self.node)
-
-    def admit(self, *objects: dict[str, Any]) -> None:
-        with self.node.db.write() as tx:
-            self.node.objects.admit(
-                tx,
-                [self.node.reader.read(orjson.dumps(one)) for one in objects],
-                source="file",
-                handling=lambda _: Tlp.AMBER_STRICT,
-            )
-        self.clock.advance(seconds=20)
-
-    def work(self, *rows: tuple[str, int, int | None], feed: str = "drone") -> None:
-        lines = [
-            json.dumps(
-                {
-                    "time": f"2026-03-0{day}T10:00:00Z",
-                    "type": "c2-server",
-                    "source_address": address,
-                    **({} if tlp is None else {"tlp": tlp}),
-                }
-            )
-            for address, day, tlp in rows
-        ]
-        told = Told(feed, format="serantau-json", name="a.jsonl")
-        self.lane.add(io.BytesIO("\n".join(lines).encode()), told)
-        worker = Worker(self.lane)
-        while worker.once():
-            self.clock.advance(seconds=1)
-
-    def seen(self) -> list[dict[str, Any]]:
-        """Give the newest version of each sighting."""
-        with self.node.db.read() as tx:
-            rows = tx.rows(
-                "SELECT body FROM object o JOIN word w ON w.n = o.type "
-                "WHERE w.text = 'sighting' AND slot % 2 = 0 ORDER BY added"
-            )
-        return [orjson.loads(row.body) for row in rows]
 
 
 @pytest.fixture

@@ -90,6 +90,11 @@ def dossier(node: Node, object_id: str, *, most: int = 200) -> Dossier:
     share = Share(node)
     with node.db.read() as tx:
         found = node.search.versions(tx, object_id)
+        if not found and node.search.versions(tx, object_id, hidden=True):
+            raise NotFound(
+                f"{object_id} was recalled by its creator, and is hidden here.",
+                mend=f"`serantau recall show {object_id}` tells by whom and why.",
+            )
         if not found:
             raise NotFound(
                 f"This node has no object {object_id}.",

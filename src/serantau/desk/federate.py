@@ -22,6 +22,7 @@ from serantau.desk.follow import Follow
 from serantau.desk.intake import Intake, Report
 from serantau.desk.keys import WAITING, Bringer
 from serantau.desk.reading import BATCH, Read, Reading
+from serantau.desk.recall_line import Exchanged, RecallLine
 from serantau.desk.watch import Watch, Watched
 from serantau.errors import PeerError, SerantauError
 from serantau.node import Node
@@ -61,7 +62,8 @@ class PullReport:
     """What one pull brought.
 
     events: rows about this member's machines. fault: why the peer could not be asked,
-    or empty. log: what its release log told, None where it was not looked at.
+    or empty. log: what its release log told, None where it was not looked at. recalls:
+    what came of asking for those.
     """
 
     peer: str
@@ -69,6 +71,7 @@ class PullReport:
     events: int = 0
     fault: str = ""
     log: Watched | None = None
+    recalls: Exchanged = field(default_factory=Exchanged)
 
     @property
     def new(self) -> int:
@@ -136,6 +139,7 @@ class Federation:
         self._intake = Intake(node)
         self._abroad = Abroad(node)
         self.watch = Watch(node)
+        self.recalls = RecallLine(node)
         self.peers = Peers()
 
     def peer(self, name: str) -> Peer:
@@ -202,6 +206,7 @@ class Federation:
                     self._expect_open(tx, peer)
                 report.events = self._abroad.fetch(peer, client)
                 report.log = self.watch.look(peer.name, client)
+                report.recalls = self.recalls.exchange(peer.name, client.line)
         except PeerError as fault:
             report.fault = str(fault)
         return self._told(peer, report)
@@ -229,13 +234,14 @@ class Federation:
                 self.peers.ended(tx, peer, pulled.collection, pulled.fault)
         if report.faults:
             _log.warning("pull_broke_off", peer=peer.name, faults=report.faults)
-        elif report.new or report.refused or report.events:
+        elif report.new or report.refused or report.events or report.recalls.new:
             _log.info(
                 "pulled",
                 peer=peer.name,
                 new=report.new,
                 refused=report.refused,
                 events=report.events,
+                recalls=report.recalls.new,
             )
         return report
 

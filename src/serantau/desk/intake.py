@@ -28,6 +28,7 @@ from serantau.records.database import Tx
 from serantau.records.objects import Handling
 from serantau.records.peers import Peers
 from serantau.records.quarantine import Fault, Held
+from serantau.records.recalls import Recalls
 from serantau.records.registry import Caller, Collection
 from serantau.rules.marking import Tlp
 from serantau.rules.stix import ObjectVersion
@@ -170,9 +171,12 @@ class Intake:
             tx, node.config.node, versions, ours=bringer.ours, origin=origin
         )
         versions, doubted = self._keys.sift(tx, versions, bringer)
+        own = node.config.node.identity
+        versions = Recalls.without_made_of(tx, versions, own)
         admission = node.objects.admit(
             tx, versions, source=source, handling=handling, boxes=boxes
         )
+        Recalls.admitted(tx, admission, own)
         self._turned |= self._keys.settle(tx, admission.alike, admission.new)
         refused = [_refusal(each, origin) for each in admission.refused]
         faults = [*faults, *screened, *doubted, *refused]

@@ -152,7 +152,8 @@ class Keys:
         kept: list[ObjectVersion] = []
         refused: list[tuple[ObjectVersion, Objection]] = []
         signer = None
-        if bringer.ours and self._own in {each.creator for each in versions}:
+        ours = {each.creator for each in versions if bringer.ours or each.redacted}
+        if self._own in ours:
             signer = self._node.signer
         for version in versions:
             if self._own and version.creator == self._own:
@@ -180,8 +181,12 @@ class Keys:
         bringer: Bringer,
         signer: Signer | None,
     ) -> Objection | None:
-        """Sign what is in our name, if it is ours and not signed yet."""
-        if version.type in UNSIGNED_TYPES or signer is None:
+        """Sign what is in our name, if it is ours and not signed yet.
+
+        What was derived here is ours, whoever brought the original.
+        """
+        ours = bringer.ours or version.redacted
+        if version.type in UNSIGNED_TYPES or signer is None or not ours:
             # Of what others bring in our name only copies were let through to here,
             # and a copy changes nothing.
             return None

@@ -21,6 +21,7 @@ from serantau.clock import instant
 from serantau.lane.match import INDICATORS
 from serantau.records.database import Tx
 from serantau.records.objects import Objects
+from serantau.records.recalls import GONE
 from serantau.rules.indicator import PatternError, values_of
 
 FILE: Final = "indicators.parquet"
@@ -38,7 +39,10 @@ _HELD: Final = pl.Schema(
 _ALWAYS: Final = (1 << 63) - 1
 # An indicator in which there is nothing to be looked for was read all the same.
 _NOTHING: Final = "nothing"
-_NEWEST: Final = "FROM object WHERE type = :kind AND slot % 2 = 0"
+# What was recalled is looked for no more, also where it is kept.
+_NEWEST: Final = (
+    f"FROM object WHERE type = :kind AND slot % 2 = 0 AND slot NOT IN {GONE}"
+)
 
 _log = structlog.get_logger(__name__)
 

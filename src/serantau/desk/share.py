@@ -444,6 +444,21 @@ class Share:
             },
         )
 
+    def release_words(
+        self, tx: Tx, caller: Caller, count: int, *, way: str, request: str
+    ) -> None:
+        """Log what is told a caller beside objects, before the commit lets it go."""
+        self._node.ledger.record_rows(
+            tx,
+            party=caller.party_number,
+            actor=caller.user,
+            way=way,
+            purpose=caller.party.usual,
+            request=request,
+            count=count,
+            verdicts={},
+        )
+
     def hand_over(
         self,
         party: str,
@@ -476,7 +491,7 @@ class Share:
             verdicts: dict[str, Verdict] = {}
             stamps = []
             for object_id in dict.fromkeys(ids):
-                found = node.search.versions(tx, object_id)
+                found = node.search.versions(tx, object_id, hidden=True)
                 if not found:
                     raise NotFound(f"No object is named {object_id!r}.")
                 marked = audiences.set_of(tx, found[-1].marking_set)

@@ -23,6 +23,7 @@ from serantau.desk.keys import Keys
 from serantau.node import Node
 from serantau.records.chores import Chores
 from serantau.records.database import Tx
+from serantau.records.recalls import Recalls
 from serantau.rules.marking import TLP_2_IDS, Marking, Tlp, look_up, tlp_of
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Sightings:
                 admitted = self._node.objects.admit(
                     tx, versions, source=SOURCE, handling=lambda _: Tlp.RED
                 )
+                Recalls.admitted(tx, admitted, self._identity)
                 made += len(admitted.new)
         return made
 
@@ -138,8 +140,9 @@ class Sightings:
     ) -> Iterator[dict[str, Any]]:
         for indicator, level, count, first, last in found.iter_rows():
             seen = self._node.search.versions(tx, indicator)
-            if not seen:
-                # It was deleted since: a sighting of nothing tells nothing.
+            if not seen or seen[-1].recalled:
+                # A sighting of nothing tells nothing, and one of what was recalled is
+                # a way out for it.
                 continue
             made: dict[str, Any] = {
                 "type": "sighting",
@@ -181,7 +184,7 @@ class Sightings:
     def _dated(self, tx: Tx, made: dict[str, Any]) -> dict[str, Any] | None:
         """Give an object as a new version; None when it says nothing new."""
         now = self._node.clock.now()
-        held = self._node.search.versions(tx, made["id"])
+        held = self._node.search.versions(tx, made["id"], hidden=True)
         created = stix_text(now)
         if held:
             before = orjson.loads(held[-1].body)

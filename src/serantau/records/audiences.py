@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +19,7 @@ import orjson
 from serantau import __version__
 from serantau.records import tables
 from serantau.records.database import Database, Tx
-from serantau.rules.marking import Marking, MarkingSet, Tlp, read_marking
+from serantau.rules.marking import Marking, MarkingSet, Recalled, Tlp, read_marking
 from serantau.rules.party import Circle, Kind, Party, Purpose
 from serantau.rules.release import Policy, Verdict, judge, table_markdown
 
@@ -164,6 +164,15 @@ class Audiences:
                 )
         tx.note(self._joined, (one, other), number)
         return number
+
+    def recalled_number(self, tx: Tx, number: int, state: Recalled) -> int:
+        """Give the number of a set as it is when what it marks was recalled."""
+        found = self._joined.get((number, -state))
+        if found is None:
+            marked = replace(self.set_of(tx, number), recalled=state)
+            found = self.set_number(tx, marked)
+            tx.note(self._joined, (number, -state), found)
+        return found
 
     @staticmethod
     def set_of(tx: Tx, number: int) -> MarkingSet:

@@ -23,7 +23,14 @@ from serantau.records.admission import (
 )
 from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
-from serantau.rules.marking import MarkingSet, Tlp, definition_of, read_marking
+from serantau.records.recalls import Cover, Recalls
+from serantau.rules.marking import (
+    MarkingSet,
+    Recalled,
+    Tlp,
+    definition_of,
+    read_marking,
+)
 from serantau.rules.stix import ObjectVersion, id_key
 
 Handling = Callable[[ObjectVersion], Tlp]
@@ -194,7 +201,10 @@ class Objects:
                 range(first, first + len(fresh)), fresh, sets, strict=True
             )
         ]
-        self._order(tx, rows, known)
+        creators = {
+            row.added: version.creator for row, version in zip(rows, fresh, strict=True)
+        }
+        self._order(tx, rows, known, creators)
         came = types[source]
         tx.insert_many(
             tables.object_,
@@ -252,8 +262,17 @@ class Objects:
             numbers.append(number)
         return numbers
 
-    def _order(self, tx: Tx, rows: list[_Held], known: dict[int, list[_Held]]) -> None:
-        """Set the slots of `rows` and of their other versions in the store."""
+    def _order(
+        self,
+        tx: Tx,
+        rows: list[_Held],
+        known: dict[int, list[_Held]],
+        creators: dict[int, str],
+    ) -> None:
+        """Set the slots of `rows` and of their other versions in the store.
+
+        `creators`: of the new ones, by stamp.
+        """
         versions: dict[int, list[_Held]] = {}
         for row in rows:
             versions.setdefault(row.key, []).append(row)
@@ -262,16 +281,25 @@ class Objects:
         for row in held:
             versions[row.key].append(row)
         moved: list[_Held] = []
-        for several in versions.values():
-            if len(several) == 1:
+        covers = Recalls.covering(tx, versions)
+        for key, several in versions.items():
+            recalled = covers.get(key, [])
+            if len(several) == 1 and not recalled:
                 continue
-            moved += [row for row in self._slots(tx, several) if row.added not in new]
+            changed = self._slots(tx, several, recalled, creators)
+            moved += [row for row in changed if row.added not in new]
         for row in moved:
             self._move(tx, row)
         if held:
             self._follow(tx, rows, held)
 
-    def _slots(self, tx: Tx, several: list[_Held]) -> list[_Held]:
+    def _slots(
+        self,
+        tx: Tx,
+        several: list[_Held],
+        covers: Sequence[Cover],
+        creators: dict[int, str],
+    ) -> list[_Held]:
         """Work out the slots of all versions of one object, and give which changed."""
         several.sort(key=lambda row: row.modified, reverse=True)
         audiences = self._audiences
@@ -280,11 +308,55 @@ class Objects:
         for place, row in enumerate(several):
             if row.own_set != joined:
                 joined = audiences.joined_number(tx, joined, row.own_set)
-            slot = 2 * joined + (1 if place else 0)
+            number, state = joined, self._recalled(tx, row, covers, creators)
+            if state:
+                number = audiences.recalled_number(tx, joined, state)
+            slot = 2 * number + (1 if place else 0)
             if slot != row.slot:
                 row.slot, row.before = slot, row.slot
                 changed.append(row)
         return changed
+
+    @staticmethod
+    def _recalled(
+        tx: Tx, row: _Held, covers: Sequence[Cover], creators: dict[int, str]
+    ) -> Recalled:
+        """Say whether a version was recalled by its creator, and what is done then."""
+        held = [
+            cover
+            for cover in covers
+            if cover.object == row.id and row.modified < cover.before
+        ]
+        if held and row.added not in creators:
+            body = tx.value("SELECT body FROM object WHERE added = :at", at=row.added)
+            found = orjson.loads(bytes(body)).get("created_by_ref", "")
+            creators[row.added] = str(found)
+        return max(
+            (each.hold for each in held if each.creator == creators[row.added]),
+            default=Recalled.NO,
+        )
+
+    def recall(self, tx: Tx, object_id: str) -> None:
+        """Put an object's versions where they belong after something was recalled."""
+        key = id_key(object_id)
+        rows = self._known_by(tx, key, object_id)
+        if not rows:
+            return
+        for row in self._slots(tx, rows, Recalls.covering(tx, [key]).get(key, []), {}):
+            self._move(tx, row, anew=True)
+        self._tell_gone(tx)
+
+    @staticmethod
+    def _known_by(tx: Tx, key: int, object_id: str) -> list[_Held]:
+        return [
+            _Held(*row)
+            for row in tx.rows(
+                "SELECT added, key, modified, slot, own_set, type, id FROM object "
+                "WHERE key = :key AND id = :id",
+                key=key,
+                id=object_id,
+            )
+        ]
 
     def _move(self, tx: Tx, row: _Held, *, anew: bool = False) -> None:
         """Write a version's new slot; `anew`: its old one may have hidden it."""
@@ -397,15 +469,8 @@ class Objects:
         Returns:
             How many versions were taken out.
         """
-        rows = [
-            _Held(*row)
-            for row in tx.rows(
-                "SELECT added, key, modified, slot, own_set, type, id FROM object "
-                "WHERE key = :key AND id = :id",
-                key=id_key(object_id),
-                id=object_id,
-            )
-        ]
+        key = id_key(object_id)
+        rows = self._known_by(tx, key, object_id)
         chosen = [row for row in rows if not stamps or row.added in stamps]
         if box:
             chosen = self._unbox(tx, chosen, box)
@@ -416,7 +481,8 @@ class Objects:
             self._tell_gone(tx)
         rest = [row for row in rows if row not in gone]
         if gone and rest:
-            for row in self._slots(tx, rest):
+            recalled = Recalls.covering(tx, [key]).get(key, [])
+            for row in self._slots(tx, rest, recalled, {}):
                 self._move(tx, row, anew=True)
         if gone and object_id.startswith("marking-definition--"):
             # What it explained is not understood any more, and so withheld.

@@ -10,6 +10,8 @@ import orjson
 
 from serantau.records.database import Tx
 from serantau.records.objects import digest_of, searchable, strings_in
+from serantau.records.recalls import HIDDEN, recalled_of
+from serantau.rules.level import Recalled
 from serantau.rules.stix import Reader, Refused, id_key
 from serantau.rules.text import find_values, fold, refang
 
@@ -19,7 +21,10 @@ _CANDIDATES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object version: its stamp, id, version text, marking set, source and body."""
+    """An object version: its stamp, id, version text, marking set, source and body.
+
+    recalled: by its creator, and what is done with it here.
+    """
 
     added: int
     id: str
@@ -29,16 +34,20 @@ class Found:
     superseded: bool
     source: str
     body: bytes
+    recalled: Recalled = Recalled.NO
 
 
 _FOUND = (
-    "SELECT o.added, o.id, o.version, w.text AS type, o.slot, s.text AS source, o.body "
-    "FROM object o JOIN word w ON w.n = o.type JOIN word s ON s.n = o.source "
+    "SELECT o.added, o.id, o.version, w.text AS type, o.slot, s.text AS source, "
+    "o.body, m.key AS marked FROM object o JOIN word w ON w.n = o.type "
+    "JOIN word s ON s.n = o.source JOIN marking_set m ON m.n = o.slot / 2 "
 )
 
 
 class Search:
     """Looks through the whole store; only the own organisation may ask it.
+
+    What was recalled and is hidden here is not found.
 
     With SQLite the texts are not kept, only their trigrams: what these find is compared
     with the text that `reader` makes of the body, as when it was stored.
@@ -48,12 +57,13 @@ class Search:
         """Make the texts of bodies by `reader`."""
         self._reader = reader
 
-    def versions(self, tx: Tx, object_id: str) -> list[Found]:
-        """Give every version of an object, oldest first."""
+    def versions(self, tx: Tx, object_id: str, *, hidden: bool = False) -> list[Found]:
+        """Give every version of an object, oldest first; with `hidden` really all."""
         rows = tx.rows(
             _FOUND + "WHERE o.key = :key ORDER BY o.modified", key=id_key(object_id)
         )
-        return [_found(row) for row in rows if row.id == object_id]
+        found = [_found(row) for row in rows if row.id == object_id]
+        return [one for one in found if hidden or one.recalled is not Recalled.HIDDEN]
 
     def at(self, tx: Tx, stamps: Sequence[int]) -> list[Found]:
         """Give the versions with these stamps, in order of stamp."""
@@ -82,10 +92,10 @@ class Search:
         text = searchable(text.encode("utf-8", "replace").decode()).strip()
         if not text:
             return []
-        slots = " AND o.slot % 2 = 0"
+        slots = f" AND o.slot % 2 = 0 AND o.slot NOT IN {HIDDEN}"
         if sets is not None:
             listed = ", ".join(str(2 * number) for number in sorted(sets)) or "-1"
-            slots = f" AND o.slot IN ({listed})"
+            slots = f" AND o.slot IN ({listed}) AND o.slot NOT IN {HIDDEN}"
         seen = dict.fromkeys(self._by_id(tx, text, slots))
         if not seen:
             seen.update(dict.fromkeys(self._by_value(tx, text, slots, limit)))
@@ -190,7 +200,7 @@ class Search:
             "SELECT o.id, w.text AS type, k.text AS kind FROM edge e "
             "JOIN object o ON o.added = e.source JOIN word w ON w.n = o.type "
             "JOIN word k ON k.n = e.kind WHERE e.target = :key AND o.slot % 2 = 0 "
-            "ORDER BY o.added LIMIT :limit",
+            f"AND o.slot NOT IN {HIDDEN} ORDER BY o.added LIMIT :limit",
             key=id_key(object_id),
             limit=limit,
         )
@@ -211,4 +221,5 @@ def _found(row: Any) -> Found:
         superseded=bool(row.slot % 2),
         source=row.source,
         body=bytes(row.body),
+        recalled=recalled_of(row.marked),
     )

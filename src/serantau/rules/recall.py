@@ -179,7 +179,7 @@ def objections(
     """Say why a recall is not to be followed; nothing when it is.
 
     1. It is of this realm.
-    2. It is of the present or the past, and of versions that are.
+    2. It is of the present or the past.
     3. Every version that is held here names its creator.
     4. It is signed with a key that is known to be its creator's, and is not to be
        doubted: one that was retired signed it in its time, one that was compromised or
@@ -196,7 +196,7 @@ def objections(
     found = []
     if recall.realm != realm:  # 1
         found.append(f"it is of realm {recall.realm}, and this is {realm}")
-    if recall.at > now + _DAY or recall.before > recall.at + _DAY:  # 2
+    if recall.at > now + _DAY:  # 2
         found.append("it is of a time that is not yet")
     others = sorted({maker or "nobody" for maker in makers} - {recall.creator})
     if others:  # 3

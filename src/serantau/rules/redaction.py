@@ -18,6 +18,7 @@ from serantau.rules.properties import OBSERVABLES
 from serantau.rules.refusal import Refused
 from serantau.rules.sco import seed_of, uuid5_text
 from serantau.rules.selector import path_of, without
+from serantau.rules.signature import SIGNATURE_EXTENSION
 
 _SEED: Final = seed_of("7a1c8a43-5f0c-4d53-9d1e-0a9c1b1f6a2e")
 # Without these there is no object of which to leave something out, or the new object
@@ -61,6 +62,11 @@ def derive(body: bytes, identity: str) -> tuple[bytes, ...]:
                 f"/{path[0]} marked", "this property to go where the object goes"
             )
     without(data, filter(None, paths))  # what was in granular_markings is gone
+    # What its creator signed is not what is left of it.
+    extensions = data.get("extensions", {})
+    extensions.pop(SIGNATURE_EXTENSION, None)
+    if not extensions:
+        data.pop("extensions", None)
     original, at = data["id"], data["modified"]
     data["id"] = _id(kind, original, at, identity)
     data["created_by_ref"] = identity
@@ -69,6 +75,12 @@ def derive(body: bytes, identity: str) -> tuple[bytes, ...]:
     if kind in _NO_SOURCE:
         return (derived,)
     return derived, orjson.dumps(_relationship(data, original, at, identity))
+
+
+def derived_ids(original: str, version: str, identity: str) -> tuple[str, str]:
+    """Give the ids of what `derive` makes: of the object and of its relationship."""
+    derived = _id(original.partition("--")[0], original, version, identity)
+    return derived, _id("relationship", derived, original, identity)
 
 
 def _relationship(

@@ -56,6 +56,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
     from serantau.desk.forget import Forgetting
     from serantau.desk.lane_work import LaneWork
     from serantau.desk.ledger import Book
+    from serantau.desk.recall import Recalling
     from serantau.desk.signing import introduce
     from serantau.desk.telling import Telling
 
@@ -72,6 +73,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
         Telling(node).run,
         Book(node).run,
         Forgetting(node).run,
+        Recalling(node).run,
     )
     with ThreadPoolExecutor(len(runs), "serantau-work") as threads:
         works = [threads.submit(until, run) for run in runs]

@@ -26,6 +26,7 @@ from serantau.apps.web.lanes import Pages
 from serantau.apps.web.metrics import Metrics
 from serantau.desk.abroad import Abroad
 from serantau.desk.intake import Intake
+from serantau.desk.recall_line import RecallLine
 from serantau.desk.share import Share
 from serantau.errors import BadInput, TooLarge, TooMany, UnsupportedMedia
 from serantau.node import Node
@@ -100,6 +101,7 @@ class Hall:
         self.node = node
         self.share = Share(node)
         self.abroad = Abroad(node)
+        self.recalls = RecallLine(node, self.share)
         self.intake = Intake(node)
         self.logins = Logins(node)
         self.metrics = Metrics(node)

@@ -129,10 +129,14 @@ class Board:
 
     def _news(self, caller: Caller, after: int) -> bool:
         share = self._hall.share
-        return self._hall.abroad.news(caller, after) or any(
-            share.news(caller, offer.collection, after)
-            for offer in share.offers(caller)
-            if offer.can_read
+        return (
+            self._hall.abroad.news(caller, after)
+            or self._hall.recalls.recalling.news(caller, after)
+            or any(
+                share.news(caller, offer.collection, after)
+                for offer in share.offers(caller)
+                if offer.can_read
+            )
         )
 
 
