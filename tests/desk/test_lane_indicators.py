@@ -16,6 +16,7 @@ from serantau.desk.lane_indicators import FILE, Indicators
 from serantau.desk.lane_reference import Referring
 from serantau.node import Node
 from serantau.rules.marking import Tlp
+from serantau.wire.misp_tags import pap_definition
 from stores import indicator, later
 
 START = "2026-03-05T00:00:00Z"
@@ -52,6 +53,23 @@ def live(node: Node, held: Indicators, now: int = NOW) -> set[str]:
     with node.db.read() as tx:
         held.keep_up(tx)
     return set(held.live(now)[0]["value"])
+
+
+def test_an_indicator_at_pap_red_is_looked_for_and_one_with_a_strange_marking_is_not(
+    node: Node,
+) -> None:
+    held = Indicators(node.config.lane_folder)
+    red = pap_definition("PAP:RED")
+    admit(node, red, name("red.example", object_marking_refs=[red["id"]]))
+    late = pap_definition("PAP:GREEN")
+    strange = {**pap_definition("PAP:CLEAR"), "definition": {"statement": "PAP:BLUE"}}
+    admit(node, strange, name("odd.example", object_marking_refs=[strange["id"]]))
+    admit(node, name("late.example", object_marking_refs=[late["id"]]))
+    assert live(node, held) == {"red.example"}
+    # What it means is known from now on.
+    admit(node, late)
+    assert live(node, held) == {"red.example", "late.example"}
+    assert live(node, Indicators(node.config.lane_folder)) == live(node, held)
 
 
 def test_what_is_looked_for_follows_the_store(node: Node) -> None:

@@ -20,7 +20,8 @@ from serantau.errors import ConfigError
 from serantau.rules.marking import TLP_2_IDS, Tlp, make_audience
 from serantau.rules.party import Kind, Party
 from sighting_desk import US, Desk
-from stores import indicator
+from serantau.wire.misp_tags import pap_definition
+from stores import indicator, later
 
 RED, STRICT = TLP_2_IDS[Tlp.RED], TLP_2_IDS[Tlp.AMBER_STRICT]
 CLEAR, GREEN = TLP_2_IDS[Tlp.CLEAR], TLP_2_IDS[Tlp.GREEN]
@@ -70,7 +71,6 @@ def test_rows_of_a_day_and_level_are_one_sighting_that_grows(th: Desk) -> None:
         ([RED], 0, {RED}),
         ([], 0, {STRICT}),
         ([CLEAR], None, {STRICT}),
-        (["marking-definition--00000000-0000-4000-8000-00000000000a"], 0, {RED}),
     ],
 )
 def test_a_sighting_is_marked_no_wider_than_indicator_and_rows(
@@ -83,6 +83,24 @@ def test_a_sighting_is_marked_no_wider_than_indicator_and_rows(
     refs = set(seen["object_marking_refs"])
     assert refs & set(TLP_2_IDS.values()) == expected
     assert refs >= {ref for ref in of_indicator if ref not in TLP_2_IDS.values()}
+
+
+def test_an_indicator_at_pap_red_is_sighted_with_its_pap_and_a_strange_one_is_not(
+    th: Desk,
+) -> None:
+    red = pap_definition("PAP:RED")
+    strange = {**pap_definition("PAP:GREEN"), "definition": {"statement": "PAP:BLUE"}}
+    hidden = net(GREEN, red["id"], name="hidden")
+    th.admit(red, strange, hidden, net(GREEN, strange["id"], name="odd"))
+    th.work(("203.0.113.7", 1, 1))
+    assert Sightings(th.node).record() == 1
+    (seen,) = th.seen()
+    assert seen["sighting_of_ref"] == hidden["id"]
+    assert seen["object_marking_refs"] == sorted([GREEN, red["id"]])
+    # One that was matched before it was marked so is not told of, either.
+    th.admit(later(hidden, 2, object_marking_refs=[GREEN, strange["id"]]))
+    th.work(("203.0.113.8", 2, 1))
+    assert Sightings(th.node).record() == 0
 
 
 def test_an_audience_and_parts_that_are_marked_go_with_the_sighting(th: Desk) -> None:

@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from serantau.errors import BadInput
-from serantau.rules.marking import Tlp, make_audience, read_marking
+from serantau.rules.marking import Pap, Tlp, make_audience, read_marking
 from serantau.wire.misp import to_stix
 from serantau.wire.misp_out import Sent, to_misp_event
-from serantau.wire.misp_tags import TLP_IDS
+from serantau.wire.misp_tags import TLP_IDS, pap_definition
 
 US = "97821762-a783-405e-9e47-7e0a24e1d0f1"
 MADE = "2026-02-01T00:00:00.000Z"
@@ -158,6 +158,33 @@ def test_pap_comes_and_goes_as_a_tag() -> None:
     sent = to_misp_event(made.objects, organisation="x", organisation_uuid=US)
     assert tags(sent.event["Event"])[:2] == ["tlp:green", "PAP:AMBER"]
     assert tags(attributes(sent)[0])[:2] == ["tlp:green", "PAP:AMBER"]
+
+
+@pytest.mark.parametrize(
+    ("pap", "flagged"),
+    [
+        *((f"PAP:{name}", name in {"CLEAR", "GREEN"}) for name in Pap.__members__),
+        ("PAP:BLUE", False),
+    ],
+)
+def test_an_indicator_at_pap_red_goes_out_without_the_flag_that_machines_block_by(
+    pap: str, flagged: bool
+) -> None:
+    marked = pap_definition(pap)
+    one = indicator(1, "[domain-name:value = 'c2.example']", "green")
+    one["object_marking_refs"].append(marked["id"])
+    two = indicator(2, "[domain-name:value = 'free.example']", "green")
+    sent = send(one, two, marked)
+    assert {each["value"]: each["to_ids"] for each in attributes(sent)} == {
+        "c2.example": flagged,
+        "free.example": True,
+    }
+    file = "[file:name = 'a.exe' AND file:hashes.MD5 = '" + "0" * 32 + "']"
+    held = indicator(3, file, "green")
+    held["object_marking_refs"].append(marked["id"])
+    (thing,) = send(held, marked).event["Event"]["Object"]
+    assert {each["to_ids"] for each in thing["Attribute"]} <= {flagged, False}
+    assert any(each["to_ids"] for each in thing["Attribute"]) is flagged
 
 
 def misp(*names: str) -> dict[str, Any]:

@@ -19,10 +19,13 @@ import structlog
 
 from serantau.clock import instant
 from serantau.lane.match import INDICATORS
+from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
 from serantau.records.objects import Objects
 from serantau.records.recalls import GONE
 from serantau.rules.indicator import PatternError, values_of
+from serantau.rules.marking import MarkingSet
+from serantau.rules.pap import Act, permitted
 
 FILE: Final = "indicators.parquet"
 _PAGE: Final = 5_000
@@ -56,6 +59,7 @@ class Indicators:
         self._known = _read(self._path)
         self._last = -1
         self._gone: int | None = None
+        self._barred = ""
         self._unsaved = 0
         self._live: pl.DataFrame | None = None
         self._turn = 0
@@ -66,9 +70,10 @@ class Indicators:
         kind = tx.value("SELECT n FROM word WHERE text = 'indicator'")
         if kind is None:
             return
-        gone = Objects.deletions(tx)
-        if gone != self._gone:
+        gone, barred = Objects.deletions(tx), _barred(tx)
+        if (gone, barred) != (self._gone, self._barred):
             # Also the first time: the file may be of any age, or of another store.
+            self._barred = barred
             self._compare(tx, kind)
             self._gone = gone
         else:
@@ -78,7 +83,7 @@ class Indicators:
 
     def _follow(self, tx: Tx, kind: int) -> None:
         while rows := tx.rows(
-            f"SELECT added, id, body {_NEWEST} AND added > :last "
+            f"SELECT added, id, body {_NEWEST} {self._barred} AND added > :last "
             "ORDER BY added LIMIT :page",
             kind=kind,
             last=self._last,
@@ -88,11 +93,8 @@ class Indicators:
             self._last = int(rows[-1].added)
 
     def _compare(self, tx: Tx, kind: int) -> None:
-        held = pl.Series(
-            "added",
-            [row.added for row in tx.rows(f"SELECT added {_NEWEST}", kind=kind)],
-            dtype=pl.Int64,
-        )
+        rows = tx.rows(f"SELECT added {_NEWEST} {self._barred}", kind=kind)
+        held = pl.Series("added", [row.added for row in rows], dtype=pl.Int64)
         before = self._known.height
         self._known = self._known.filter(pl.col("added").is_in(held.implode()))
         if self._known.height < before:
@@ -151,6 +153,17 @@ class Indicators:
         except OSError as fault:
             fresh.unlink(missing_ok=True)
             _log.warning("indicators_not_kept", fault=str(fault))
+
+
+def _barred(tx: Tx) -> str:
+    """Give SQL that leaves out whatever a marking does not permit to be matched."""
+    known = Audiences.known(tx)
+    slots = [
+        2 * int(row.n)
+        for row in tx.rows("SELECT n, key FROM marking_set ORDER BY n")
+        if not permitted(Act.MATCH, MarkingSet.from_key(row.key), known)
+    ]
+    return f"AND slot NOT IN ({', '.join(map(str, slots))})" if slots else ""
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -25,6 +25,7 @@ from serantau.records.chores import Chores
 from serantau.records.database import Tx
 from serantau.records.recalls import Recalls
 from serantau.rules.marking import TLP_2_IDS, Marking, Tlp, look_up, tlp_of
+from serantau.rules.pap import Act, permitted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -143,6 +144,9 @@ class Sightings:
             if not seen or seen[-1].recalled:
                 # A sighting of nothing tells nothing, and one of what was recalled is
                 # a way out for it.
+                continue
+            marked = self._node.audiences.set_of(tx, seen[-1].marking_set)
+            if not permitted(Act.SIGHT, marked, known):
                 continue
             made: dict[str, Any] = {
                 "type": "sighting",

@@ -28,7 +28,9 @@ from serantau.rules.marking import (
     read_marking,
     tlp_of,
 )
+from serantau.rules.pap import Act, permitted
 from serantau.wire.misp_event import Fate, Outcome
+from serantau.wire.misp_flags import settle_flags
 from serantau.wire.misp_graph import ROOTS, is_observable, references, scalars, uuid_of
 from serantau.wire.misp_parser import import_parsers
 from serantau.wire.misp_values import derived_uuid
@@ -448,6 +450,7 @@ class _Sending:
 
     def _tag(self, event: dict[str, Any], handled_as: Tlp) -> None:
         """Tag the event and each part with the TLP level of what it was made of."""
+        settle_flags(event, self.by_uuid, self._may_flag)
         # Its creator's name stands on every object anyway, so it sets no level.
         held = [one for one in self.held if one is not self.creator] or self.held
         strictest = max(self._level(one, handled_as) for one in held)
@@ -467,6 +470,9 @@ class _Sending:
 
     def _level(self, one: dict[str, Any], handled_as: Tlp) -> Tlp:
         return level_of(one, self.known, handled_as)
+
+    def _may_flag(self, one: dict[str, Any]) -> bool:
+        return permitted(Act.FLAG, MarkingSet(refs=_refs_of(one)), self.known)
 
     def _paps(self, one: dict[str, Any]) -> Iterator[str]:
         for ref in _refs_of(one):
