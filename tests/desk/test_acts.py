@@ -1,9 +1,13 @@
 """What own people read and decide is in the tree, and nobody changes it unseen."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 
@@ -22,6 +26,7 @@ from serantau.rules.leaf import DECISION, READING, act_leaf
 from serantau.rules.party import Kind, Party
 from serantau.rules.receipt import includes, leaf_hash
 
+VERIFIER = Path(__file__).parents[2] / "docs" / "verify.py"
 ANA = By("ana", "cli")
 BEN = By("ben", "api")
 EVER = Period()
@@ -37,9 +42,10 @@ def fill(node: Node) -> None:
         note_reading(node, "show", "indicator--2", count=1, objects=["indicator--2"])
     with node.db.read() as tx:
         number, _ = node.registry.party(tx, "zz")
+        (ours,) = node.search.versions(tx, node.config.node.identity)
         node.ledger.record(
             tx, party=number, actor="zz-node", way="taxii", collection=1, request="/x",
-            stamps=[1], epoch=tx.epoch(),
+            stamps=[ours.added], epoch=tx.epoch(),
         )  # fmt: skip
     with acts.acting(BEN):
         note_reading(node, "show", "indicator--1", count=1, objects=["indicator--1"])
@@ -99,6 +105,24 @@ def test_a_leaf_of_a_reading_is_proven_and_shows_nothing_of_it(sealed: Node) -> 
     assert b"search" not in text
 
 
+def test_a_sceptic_checks_what_left_in_a_tree_that_holds_readings_too(
+    copy: Node,
+) -> None:
+    proof = Book(copy).prove(copy.config.node.identity)
+    told = subprocess.run(
+        [sys.executable, "-I", VERIFIER, "--key", copy.signer.key.jwk["x"], "-"],
+        input=msgspec.json.encode(proof).decode(),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={name: said for name, said in os.environ.items() if "COV" not in name},
+    ).stdout
+    assert "had 6 leaves" in told
+    assert "Leaf 0: " in told
+    assert "to zz, by taxii" in told
+    assert "ana" not in told
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -130,6 +154,12 @@ def test_a_row_that_was_changed_removed_or_moved_is_found(
 
 
 def test_a_row_that_is_put_between_others_is_found(copy: Node) -> None:
+    with copy.db.write() as tx:
+        tx.run(
+            "INSERT INTO ledger.reading (n, at, actor, body, salt, digest) "
+            "SELECT 0, at, actor, body, salt, digest FROM ledger.reading WHERE n = 1"
+        )
+    assert recount(copy).fault == "row 0 of reading is no leaf, and later ones are"
     with copy.db.write() as tx:
         tx.run("DELETE FROM ledger.leaf WHERE kind = 2 AND row = 2")
     assert "is of no row" in recount(copy).fault
