@@ -109,8 +109,9 @@ def test_a_sceptic_checks_what_left_in_a_tree_that_holds_readings_too(
     copy: Node,
 ) -> None:
     proof = Book(copy).prove(copy.config.node.identity)
+    key = copy.signer.key.jwk["x"]
     told = subprocess.run(
-        [sys.executable, "-I", VERIFIER, "--key", copy.signer.key.jwk["x"], "-"],
+        [sys.executable, "-I", VERIFIER, f"--key={key}", "-"],
         input=msgspec.json.encode(proof).decode(),
         capture_output=True,
         text=True,
