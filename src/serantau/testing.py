@@ -19,7 +19,9 @@ import threading
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -39,6 +41,8 @@ from serantau.config import (
 from serantau.desk.federate import WHOLE, Federation, PullReport
 from serantau.desk.intake import Intake, Report
 from serantau.node import SEAL_FILE, SIGNING_FILE, Node
+from serantau.records.database import Database
+from serantau.records.migrations import migrate
 from serantau.records.peers import Peer
 from serantau.records.pins import PinRow, Pins
 from serantau.records.registry import Access
@@ -63,6 +67,16 @@ def signer_of(name: str) -> Signer:
     """Give what a node of a region signs with: the same in every run."""
     seed = hashlib.sha256(f"a region's {name}".encode()).digest()
     return Signer(Ed25519PrivateKey.from_private_bytes(seed))
+
+
+@cache
+def _tables() -> dict[str, bytes]:
+    """Make the tables of a store, by file: that takes longer than to copy them."""
+    with TemporaryDirectory() as folder:
+        db = Database(f"sqlite:///{folder}/serantau.db", SetClock())
+        migrate(db)
+        db.close()
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 class Region:
@@ -127,6 +141,9 @@ class Region:
         (home / "keys").mkdir(parents=True)
         (home / "keys" / SEAL_FILE).write_bytes(Seal.new_key())
         keep_signer(home / "keys" / SIGNING_FILE, signer_of(name))
+        if name not in self._urls:
+            for file, content in _tables().items():
+                (home / file).write_bytes(content)
         config = NodeConfig(
             home=home,
             node=NodeSection(
@@ -244,10 +261,12 @@ class Site:
         self.name = config.node.member
         self.config = config
         self._region = region
+        self._opening = threading.Lock()
+        self._line: Line | None = None
         self.open()
 
     def open(self) -> None:
-        """Open the node and its doors."""
+        """Open the node."""
         self.node = Node(self.config, self._region.clock)
         self.intake = Intake(self.node)
         self.federation = Federation(
@@ -255,11 +274,20 @@ class Site:
             transport=lambda _: _Carried(self._region, self.name),
             sleep=lambda seconds: self._region.clock.advance(seconds=seconds),
         )
-        self.line = Line(create_app(self.node), self._region.loop)
+
+    @property
+    def line(self) -> Line:
+        """Give the way to the doors, which open when somebody first comes."""
+        with self._opening:
+            if self._line is None:
+                self._line = Line(create_app(self.node), self._region.loop)
+            return self._line
 
     def close(self) -> None:
         """Close the doors and the node."""
-        self.line.close()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
         self.node.close()
 
     @property
