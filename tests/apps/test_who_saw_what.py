@@ -48,7 +48,6 @@ READERS = {
     "wording",
 }
 _A_RELEASE = "what it gives is a release, and in the release log"
-_COUNTS = "it shows how it stands, no content"
 # Commands and verbs that use one of these, and note nothing.
 EXCEPT = MappingProxyType(
     {
@@ -63,7 +62,6 @@ EXCEPT = MappingProxyType(
         "asset import": "what the caller brought",
         "lane guess": "what the caller brought",
         "init": "it makes a node of an export",
-        "behalf list": _COUNTS,
     }
 )
 # Verbs that change something and are no decision.

@@ -116,7 +116,7 @@ def read(
     said = {
         "asked": _plain(asked),
         "count": count,
-        "objects": list(objects),
+        "objects": [one for one in objects if one],
         "what": what,
     }
     tx.at_end(lambda: _write(tx, READING, by, said))

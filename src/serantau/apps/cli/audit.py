@@ -246,12 +246,18 @@ def _show_decided(found: list[Decided], zone: ZoneInfo, empty: str) -> None:
             "at": in_zone(one.at, zone),
             "what": one.what,
             "about": one.about,
-            "change": f"{_short(one.before)} -> {_short(one.after)}",
+            "change": _change(one),
             "why": one.why,
         }
         for one in found
     ]
     table(columns, rows, title="Decisions", empty=empty)
+
+
+def _change(one: Decided) -> str:
+    if one.before is None and one.after is None:
+        return ""
+    return f"{_short(one.before)} -> {_short(one.after)}"
 
 
 def _short(value: Any) -> str:
