@@ -127,13 +127,15 @@ class FederationSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     poll_seconds: a pull happens at least this often, hints or not. timeout_seconds: for
     one request. page: objects asked for at a time. hint_milliseconds: how often this
-    node looks for something new to hint at.
+    node looks for something new to hint at. behalf_hours: what times are rounded to in
+    what a coordinator publishes on this node's behalf.
     """
 
     poll_seconds: float = 60.0
     timeout_seconds: float = 30.0
     page: int = 1000
     hint_milliseconds: int = 100
+    behalf_hours: int = 24
 
 
 class LedgerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -440,6 +442,11 @@ def _check(config: NodeConfig, path: Path) -> None:
     ):
         if number <= 0:
             raise ConfigError(f"{path}: lane.{name} is {number}, expected more than 0")
+    if config.federation.behalf_hours < 1:
+        raise ConfigError(
+            f"{path}: federation.behalf_hours is {config.federation.behalf_hours}, "
+            "expected 1 or more"
+        )
     if config.lane.sightings < 0:
         raise ConfigError(
             f"{path}: lane.sightings is {config.lane.sightings}, expected 0 or more",

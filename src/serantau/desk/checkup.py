@@ -119,6 +119,7 @@ def checkup(
         yield from _records(node)
         yield from _clock(node)
         yield from _log(node)
+        yield from _behalf(node)
         yield from _lane(node, peers)
         if peers:
             yield from _peers(node)
@@ -434,6 +435,26 @@ def _log(node: Node) -> Iterator[Finding]:
     for (name, state), count in counts.items():
         if state == State.PROVEN:
             yield _ok(f"log of {name}", f"{count:,} receipts are proven")
+
+
+def _behalf(node: Node) -> Iterator[Finding]:
+    """Tell what waits to be published on behalf."""
+    from serantau.records.behalf import WAITING, Given, Taken
+
+    with node.db.read() as tx:
+        came = sum(one.state == WAITING for one in Taken().all(tx))
+        now = tx.clock.now()
+        late = [
+            one for one in Given().all(tx) if one.waits and (now - one.at) / 1e6 > _DAY
+        ]
+    if came:
+        mend = "`serantau behalf list` and `show`; then `publish` or `refuse`."
+        yield _warn("on behalf", f"{came:,} wait for a person", mend)
+    for one in late:
+        said = f"number {one.number} was not fetched by {one.party}"
+        mend = "Ask its team whether its node follows this one"
+        mend += ", and has `serantau behalf key`." if one.sealed else "."
+        yield _warn("on behalf", said, mend)
 
 
 def _lane(node: Node, ask: bool) -> Iterator[Finding]:

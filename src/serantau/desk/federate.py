@@ -21,6 +21,7 @@ from serantau.desk.arriving import Arriving
 from serantau.desk.follow import Follow
 from serantau.desk.intake import Intake, Report
 from serantau.desk.keys import WAITING, Bringer
+from serantau.desk.publisher import Publisher
 from serantau.desk.reading import BATCH, Read, Reading
 from serantau.desk.recall_line import Exchanged, RecallLine
 from serantau.desk.watch import Watch, Watched
@@ -138,6 +139,7 @@ class Federation:
         self._bulk = threading.Lock()
         self._intake = Intake(node)
         self._abroad = Abroad(node)
+        self._publisher = Publisher(node)
         self.watch = Watch(node)
         self.recalls = RecallLine(node)
         self.peers = Peers()
@@ -205,6 +207,7 @@ class Federation:
                 with self._node.db.read() as tx:
                     self._expect_open(tx, peer)
                 report.events = self._abroad.fetch(peer, client)
+                self._publisher.fetch(peer, client)
                 report.log = self.watch.look(peer.name, client)
                 report.recalls = self.recalls.exchange(peer.name, client.line)
         except PeerError as fault:

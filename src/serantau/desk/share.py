@@ -359,7 +359,8 @@ class Share:
         """Judge whether event rows may go to a party by machine; nothing leaves.
 
         A row goes to nobody but the owner of the machine that it is about, whatever its
-        level, so its owner is its audience.
+        level, so its owner is its audience. What is made for one party alone (`behalf`)
+        is judged and released the same.
 
         Args:
             tx: any transaction.

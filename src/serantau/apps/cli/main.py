@@ -27,6 +27,7 @@ COMMANDS = {
     "show": ("objects", "Tell all about one object, also who got it."),
     "search": ("objects", "Find objects by value, name, id or text in any script."),
     "share": ("share", "See what would leave, to whom, and why not the rest."),
+    "behalf": ("behalf", "Publish through a coordinator, without telling whose it is."),
     "peer": ("peer", "The servers that this node pulls from."),
     "ledger": ("ledger", "Prove what left, and hold peers to what they signed."),
     "key": ("key", "This node's signing key, and whose keys it believes."),

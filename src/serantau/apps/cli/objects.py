@@ -33,15 +33,20 @@ def show(
 ) -> None:
     """Tell all about one object, also who got it."""
     from serantau.desk.audit import note_reading
+    from serantau.desk.behalf import Behalf
     from serantau.desk.dossier import dossier
 
     with opened(ctx) as node:
         told = dossier(node, object_id.strip())
+        links = Behalf(node).of_object(told.id)
         note_reading(node, "show", told.id, count=1, objects=[told.id])
     if as_json:
-        document(_document(told))
+        said = [{"by": one.party, "id": one.published} for one in links]
+        document({**_document(told), "published_as": said})
     else:
         _print(told)
+        for one in links:
+            say(f"Published by {one.party} as {one.published} (number {one.number}).")
 
 
 def _document(told: Dossier) -> dict[str, Any]:
