@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from serantau.rules.canonical import canonical
 from serantau.rules.leaf import (
+    DECISION,
     NO_OBJECTS,
+    READING,
     Entry,
     Shown,
+    act_leaf,
     blinded,
     fault_of,
     hashes,
@@ -93,6 +96,25 @@ def test_a_leaf_is_canonical_json_whatever_is_in_it(
     leaf = read_leaf(text)
     assert (leaf.node, leaf.way, leaf.purpose) == (node, way, purpose)
     assert (leaf.seq, leaf.receipt) == (seq % 1000, receipt)
+
+
+@given(names, st.integers(0, 2**53 - 1), st.sampled_from([READING, DECISION]))
+def test_a_leaf_of_what_people_did_is_canonical_and_no_leaf_of_a_release(
+    node: str, at: int, kind: str
+) -> None:
+    text = act_leaf(kind=kind, node=node, seq=7, at=at, said=b"\1" * 32)
+    told = orjson.loads(text)
+    assert canonical(told) == text
+    assert told == {
+        "at": at,
+        "node": node,
+        "said": "01" * 32,
+        "seq": 7,
+        "type": kind,
+        "v": 1,
+    }
+    with pytest.raises(ValueError, match="no leaf of a release"):
+        read_leaf(text.decode())
 
 
 def test_what_is_true_of_a_leaf_can_be_shown() -> None:
