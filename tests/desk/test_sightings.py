@@ -19,8 +19,8 @@ from serantau.desk.sightings import Sightings
 from serantau.errors import ConfigError
 from serantau.rules.marking import TLP_2_IDS, Tlp, make_audience
 from serantau.rules.party import Kind, Party
-from sighting_desk import US, Desk
 from serantau.wire.misp_tags import pap_definition
+from sighting_desk import US, Desk
 from stores import indicator, later
 
 RED, STRICT = TLP_2_IDS[Tlp.RED], TLP_2_IDS[Tlp.AMBER_STRICT]

@@ -61,10 +61,9 @@ def permits(act: Act, markings: Iterable[Marking]) -> bool:
 
 
 def permitted(act: Act, marked: MarkingSet, known: Mapping[str, Marking]) -> bool:
-    """Say whether an object with a marking set permits an act; parts hold for it all."""
-    return permits(
-        act, (look_up(ref, known) for ref in (*marked.refs, *marked.granular))
-    )
+    """Say whether an object permits an act; what marks a part of it marks it all."""
+    refs = (*marked.refs, *marked.granular)
+    return permits(act, (look_up(ref, known) for ref in refs))
 
 
 def table_markdown() -> str:
