@@ -240,6 +240,21 @@ def test_a_kill_between_decision_and_erasing_is_made_good_by_the_next_run(
     assert (told.fault, told.erased) == ("", 2)
 
 
+def test_what_no_json_number_holds_is_noted_as_a_text(copy: Node) -> None:
+    far = 250_000_000_000_000_000
+    with acts.acting(ANA), copy.db.write() as tx:
+        copy.registry.put_party(tx, Party("zy", Kind.PARTNER, until=far))
+        copy.registry.put_party(tx, Party("zy", Kind.PARTNER, title="\x00 \u2028"))
+    with copy.db.read() as tx:
+        every = acts.decided_by(tx, "ana", EVER, 10)
+    added, changed = [one for one in every if one.about == "zy"]
+    assert added.after["until"] == str(far)
+    assert changed.before == {"title": "", "until": str(far)}
+    assert changed.after == {"title": "\x00 \u2028", "until": None}
+    Book(copy).seal()
+    assert not recount(copy).fault
+
+
 def test_nobody_is_noted_for_what_a_node_does_by_itself(copy: Node) -> None:
     with copy.db.write() as tx:
         copy.registry.put_party(tx, Party("zy", Kind.PARTNER))

@@ -28,6 +28,7 @@ from serantau.rules.leaf import DECISION, READING, RELEASE, VERSION
 SALT_BYTES: Final = 16
 ERASED: Final = "erased from the logs"
 _LONGEST: Final = 2000
+_EXACT: Final = 2**53 - 1
 _RUNS: Final = 2000
 
 TABLES: Final = {READING: "ledger.reading", DECISION: "decision"}
@@ -145,15 +146,11 @@ def decided(
     if by is None or (before is not None and before == after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
-        same = {
-            name for name in before if name in after and before[name] == after[name]
-        }
-        before = {name: said for name, said in before.items() if name not in same}
-        after = {name: said for name, said in after.items() if name not in same}
+        before, after = _differing(before, after), _differing(after, before)
     said = {
         "about": _plain(about),
-        "after": after,
-        "before": before,
+        "after": _sayable(after),
+        "before": _sayable(before),
         "what": what,
         "why": _plain(why),
     }
@@ -174,6 +171,17 @@ def _differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         for name, said in one.items()
         if name not in other or other[name] != said
     }
+
+
+def _sayable(value: Any) -> Any:
+    """Give a value as JSON has one text of it: what is beyond 2^53 becomes a text."""
+    if isinstance(value, dict):
+        return {name: _sayable(said) for name, said in value.items()}
+    if isinstance(value, list):
+        return [_sayable(one) for one in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return str(value) if isinstance(value, int) and abs(value) > _EXACT else value
 
 
 def _write(tx: Tx, kind: str, by: By, said: Mapping[str, Any]) -> None:
