@@ -286,22 +286,33 @@ class Batches:
         )
         given: list[Batch] = []
         total = 0
-        for row in rows:
-            batch = _batch(row)
+        for batch in map(_batch, rows):
             total += batch.size
             if given and total > size:
                 break
-            tx.run(
-                "UPDATE batch SET state = :state, worker = :worker, lease = :lease, "
-                "attempts = attempts + 1, began = :now, ended = 0 WHERE n = :n",
-                state=_next(batch, Step.CLAIM).value,
-                worker=worker,
-                lease=now + int(seconds * _SECOND),
-                now=now,
-                n=batch.number,
+            given.append(batch)
+        if not given:
+            return []
+        (state,) = {_next(batch, Step.CLAIM).value for batch in given}
+        which = tx.among("n", "numbers")
+        numbers = tx.array([batch.number for batch in given])
+        # Who brings a batch waits meanwhile: one statement, however many there are.
+        tx.run(
+            "UPDATE batch SET state = :state, worker = :worker, lease = :lease, "
+            f"attempts = attempts + 1, began = :now, ended = 0 WHERE {which}",
+            state=state,
+            worker=worker,
+            lease=now + int(seconds * _SECOND),
+            now=now,
+            numbers=numbers,
+        )
+        return [
+            _batch(row)
+            for row in tx.rows(
+                f"SELECT {_COLUMNS} FROM batch WHERE {which} ORDER BY n",
+                numbers=numbers,
             )
-            given.append(self.get(tx, batch.digest))
-        return given
+        ]
 
     def _give_up(self, tx: Tx, now: int) -> None:
         """End what was claimed so often that it is the batch that ends its workers."""
