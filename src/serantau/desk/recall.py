@@ -8,14 +8,14 @@ gave it is in the release log; they are told, and their answers stand beside it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from serantau.desk.keys import Keys
-from serantau.desk.watch import Watch
+from serantau.desk.recall_table import RecallTable, Told
 from serantau.errors import (
     BadRequest,
     ConfigError,
@@ -26,9 +26,9 @@ from serantau.errors import (
 )
 from serantau.node import Node
 from serantau.records import acts
-from serantau.records.addressees import Addressee, Addressees
+from serantau.records.addressees import Addressees
 from serantau.records.database import Tx
-from serantau.records.recalls import Due, Held, Hold, Recalls
+from serantau.records.recalls import Due, Held, Recalls
 from serantau.records.registry import Caller
 from serantau.rules.head import take_apart
 from serantau.rules.marking import Recalled
@@ -39,11 +39,9 @@ from serantau.rules.recall import (
     Recall,
     Said,
     objections,
-    read_answer,
     read_recall,
     signed_text,
     stricter,
-    unproven,
 )
 from serantau.rules.redaction import derived_ids
 
@@ -63,39 +61,6 @@ _MADE_OF: Final = "What it was made of was recalled."
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """How it stands with one party.
-
-    party: its name. ways: by which it got it here; empty: it had it from a relay. got:
-    when first, as an instant. versions: which, with their digests. fetched: when its
-    node fetched the recall, 0 never. state: of its answer, empty for none. via: the
-    relay that told it. answered: when. doubt: why the answer is not proven to be the
-    party's; empty when it is. noted: what a person wrote down of it.
-    """
-
-    party: str
-    ways: str
-    got: int
-    versions: Sequence[tuple[str, str]]
-    fetched: int
-    state: str = ""
-    via: str = ""
-    answered: int = 0
-    doubt: str = ""
-    noted: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A recall, everybody whom it is for, and what was done here (`own`)."""
-
-    held: Held
-    lines: Sequence[Line]
-    own: str
-    hold: Hold | None
-
-
 @dataclass(slots=True)
 class _Given:
     """What one party got, by the release log."""
@@ -112,7 +77,7 @@ class Recalling:
         """Work for `node`."""
         self._node = node
         self._keys = Keys(node)
-        self._watch = Watch(node)
+        self.table = RecallTable(node)
         self.rows = Recalls()
         self.parties = Addressees()
 
@@ -150,6 +115,12 @@ class Recalling:
             ]
         self.settle()
         return made
+
+    def got(self, object_id: str) -> list[tuple[str, list[str]]]:
+        """Name those who got an object, by the release log, and the ways."""
+        with self._node.db.read() as tx:
+            given = self._given(tx, object_id, _END_OF_TIME)
+        return [(party, sorted(one.ways)) for party, one in sorted(given.items())]
 
     def _recall_whole(self, tx: Tx, object_id: str, reason: str) -> Held:
         found = self.rows.covered(tx, object_id, _END_OF_TIME)
@@ -537,65 +508,13 @@ class Recalling:
                     f"No recall of {object_id!r} is here.",
                     mend="`serantau recall list` shows those that are.",
                 )
-            return [self.tell(tx, held) for held in several]
+            return [self.table.tell(tx, held) for held in several]
 
     def every(self, *, after: int = 0, limit: int = 500) -> list[Told]:
         """Tell all recalls behind a number, oldest first."""
         self.settle()
         with self._node.db.read() as tx:
             return [
-                self.tell(tx, held)
+                self.table.tell(tx, held)
                 for held in self.rows.every(tx, after=after, limit=limit)
             ]
-
-    def tell(self, tx: Tx, held: Held) -> Told:
-        """Tell how it stands with one recall: one line a party."""
-        rows: dict[str, list[Addressee]] = {}
-        own = ""
-        for row in self.parties.parties(tx, held.number):
-            if row.party == self._own:
-                own = row.state
-            else:
-                rows.setdefault(row.party, []).append(row)
-        lines = [self._line(tx, held, several) for several in rows.values()]
-        return Told(held, lines, own, self.rows.hold(tx, held.object))
-
-    def _line(self, tx: Tx, held: Held, several: list[Addressee]) -> Line:
-        """Join what is known of one party: what it got here, and its best answer."""
-        direct = next((row for row in several if not row.via), several[0])
-        line = Line(
-            direct.party, direct.ways, direct.got, direct.versions, direct.fetched
-        )
-        answers = [(self.doubt(tx, held, row), row) for row in several if row.state]
-        if not answers:
-            return line
-        doubt, row = min(answers, key=lambda one: (one[0] != "", one[1].via != ""))
-        return Line(
-            line.party,
-            line.ways,
-            line.got,
-            line.versions,
-            line.fetched,
-            row.state,
-            row.via,
-            row.answered,
-            doubt,
-            row.noted,
-        )
-
-    def doubt(self, tx: Tx, held: Held, row: Addressee) -> str:
-        """Say why an answer is not proven to be the party's; empty when it is."""
-        if not row.answer:
-            return "by hand"
-        return self.doubt_of(tx, held, row.party, row.answer)
-
-    def doubt_of(self, tx: Tx, held: Held, party: str, text: str) -> str:
-        """Say why a signed text is not proven to be a party's answer."""
-        try:
-            signed = take_apart(text)
-            said = read_answer(signed)
-            recall = read_recall(take_apart(held.signed))
-        except ValueError as fault:
-            return str(fault)
-        keys = self._watch.keys_of(tx, party)
-        return unproven(signed, said, recall=recall, party=party, keys=keys)

@@ -174,8 +174,8 @@ class RecallLine:
         older = bool(row.answer) and said.at <= row.answered
         if said.recall != held.digest or older or said.at > late:
             return False
-        doubt = recalling.doubt_of(tx, held, one.party, one.answer)
-        if doubt and row.answer and not recalling.doubt(tx, held, row):
+        doubt = recalling.table.doubt_of(tx, held, one.party, one.answer)
+        if doubt and row.answer and not recalling.table.doubt(tx, held, row):
             # Nobody takes a proven answer away by bringing another.
             return False
         parties.answer(

@@ -107,7 +107,7 @@ def person() -> str:
         return f"uid {number}"
 
 
-def confirm(yes: bool, to: str) -> None:
+def confirm(yes: bool, to: str, question: str = "Release this to {}?") -> None:
     """Ask whether it may go; without anybody to ask it may not."""
     if yes:
         return
@@ -115,10 +115,10 @@ def confirm(yes: bool, to: str) -> None:
         from serantau.errors import BadRequest
 
         raise BadRequest(
-            "Nobody is there to be asked, so nothing was written.",
-            mend="--yes says that it may go.",
+            "Nobody is there to be asked, so nothing was done.",
+            mend="--yes says that it may be done.",
         )
-    typer.confirm(f"Release this to {to}?", abort=True, err=True)
+    typer.confirm(question.format(to), abort=True, err=True)
 
 
 def _tell(preview: Preview, collection: str) -> None:

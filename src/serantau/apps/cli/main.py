@@ -30,6 +30,7 @@ COMMANDS = {
     "behalf": ("behalf", "Publish through a coordinator, without telling whose it is."),
     "peer": ("peer", "The servers that this node pulls from."),
     "ledger": ("ledger", "Prove what left, and hold peers to what they signed."),
+    "recall": ("recall", "Ask for objects back, and see who answered what."),
     "key": ("key", "This node's signing key, and whose keys it believes."),
     "party": ("party", "Those whom something may be released to."),
     "asset": ("asset", "What parties answer for: networks, domains, countries."),
