@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from serantau.clock import SetClock
 from serantau.config import load_config
 from serantau.desk.audit import note_reading
-from serantau.desk.forget import Forgetting
+from serantau.desk.forget import CHORE, Forgetting
 from serantau.desk.found import Charter, found
 from serantau.desk.ledger import Book
 from serantau.desk.recount import recount
@@ -22,6 +24,7 @@ from serantau.node import Node
 from serantau.records import acts, tree
 from serantau.records.acts import By
 from serantau.records.audit import Period
+from serantau.records.chores import Chores
 from serantau.rules.leaf import DECISION, READING, act_leaf
 from serantau.rules.party import Kind, Party
 from serantau.rules.receipt import includes, leaf_hash
@@ -253,6 +256,33 @@ def test_what_no_json_number_holds_is_noted_as_a_text(copy: Node) -> None:
     assert changed.after == {"title": "\x00 \u2028", "until": None}
     Book(copy).seal()
     assert not recount(copy).fault
+
+
+def test_a_running_node_erases_what_is_too_old_by_itself(
+    sealed: Node, tmp_path: Path
+) -> None:
+    sealed.db.settle_log()
+    home = shutil.copytree(sealed.home, tmp_path / "copy")
+    config = load_config(home, flags={"audit": {"keep_readings": 30}})
+    with Node(config, SetClock("2026-07-01T00:00:00Z")) as node:
+        stop = threading.Event()
+        thread = threading.Thread(target=Forgetting(node).run, args=(stop,))
+        thread.start()
+        done = 0
+        until = time.monotonic() + 60
+        while not done and time.monotonic() < until:
+            time.sleep(0.02)
+            with node.db.read() as tx:
+                done = Chores().get(tx, CHORE).done
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert done
+        told = recount(node)
+        assert (told.fault, told.erased) == ("", 3)
+        with node.db.read() as tx:
+            (decided,) = acts.decided_by(tx, "serantau", EVER, 10)
+        assert (decided.why, decided.after) == ("retention", {READING: [[1, 3]]})
 
 
 def test_nobody_is_noted_for_what_a_node_does_by_itself(copy: Node) -> None:

@@ -308,6 +308,7 @@ def pin_in(node: Node, tx: Tx, party: str, text: str, by: str) -> PinRow:
     pins = Pins()
     identity = held.identity if key is not None else ""
     pins.put(tx, PinRow(party, proof, key, identity, tx.clock.now(), by))
+    acts.decided(tx, "pinned a key", party, after={"key": proof})
     Keys(node).bind_held(tx)
     return _row(tx, party, proof)
 

@@ -48,7 +48,6 @@ class Pins:
 
     def put(self, tx: Tx, pin: PinRow) -> None:
         """Keep a pin, in place of one with the same party and fingerprint."""
-        acts.decided(tx, "pinned a key", pin.party, after={"key": pin.fingerprint})
         tx.run(
             "DELETE FROM key_pin WHERE party = :party AND fingerprint = :fingerprint",
             party=pin.party,

@@ -8,8 +8,10 @@ from typing import Any
 from commands import Run, indicator, opened, written
 from serantau.records import acts
 from serantau.records.audit import Period
+from serantau.rules.key import Key
 
 ME = pwd.getpwuid(os.getuid()).pw_name
+KEY = Key.of(b"\1" * 32).id
 
 
 def test_every_change_by_a_command_is_a_decision_with_what_was_before(
@@ -45,6 +47,8 @@ def test_every_change_by_a_command_is_a_decision_with_what_was_before(
         ("share simulate --party vn --block --apply --yes", "changed a party", "vn"),
         ("quarantine retry 1", "retried from quarantine", "1"),
         ("quarantine drop 2", "dropped from quarantine", "2"),
+        (f"key pin sg {KEY}", "pinned a key", "sg"),
+        ("key unpin sg", "took a pin away", "sg"),
         ("key rotate", "changed this node's key", "identity--"),
     ):
         before = decisions(home)
