@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from serantau.clock import taxii_text
+from serantau.desk.case_log import CaseLog
 from serantau.desk.keys import LEARNT, Bringer, Keys
 from serantau.desk.reading import Reading
 from serantau.desk.screening import PEER, screen
@@ -82,6 +83,7 @@ class Intake:
         self._node = node
         self._aide = Reading(node, "").aide()
         self._keys = Keys(node)
+        self._case_log = CaseLog(node)
         self._turned = False
 
     def reading(self, origin: str) -> Reading:
@@ -178,6 +180,7 @@ class Intake:
         )
         Recalls.admitted(tx, admission, own)
         self._turned |= self._keys.settle(tx, admission.alike, admission.new)
+        self._case_log.settle(tx, admission.first, admission.new)
         refused = [_refusal(each, origin) for each in admission.refused]
         faults = [*faults, *screened, *doubted, *refused]
         node.quarantine.hold(tx, source, faults, handle_as=handle_as, boxes=boxes)

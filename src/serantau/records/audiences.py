@@ -8,8 +8,9 @@ with stamps of its own, so that no cursor has passed it by.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -22,9 +23,11 @@ from serantau.records.database import Database, Tx
 from serantau.rules.marking import Marking, MarkingSet, Recalled, Tlp, read_marking
 from serantau.rules.party import Circle, Kind, Party, Purpose
 from serantau.rules.release import Policy, Verdict, judge, table_markdown
+from serantau.rules.stix import id_key
 
 _VERDICT = ("party", "marking_set", "released", "since", "rule", "got", "expected")
 _JUDGED_BY = "judged-by"
+_markings = re.compile(r"marking-definition--[0-9A-Fa-f-]{36}").findall
 _SLOTS = "(:last, :superseded)"
 
 
@@ -181,21 +184,47 @@ class Audiences:
         return MarkingSet.from_key(str(key))
 
     @staticmethod
-    def known(tx: Tx) -> dict[str, Marking]:
+    def known(tx: Tx, only: Iterable[str] | None = None) -> dict[str, Marking]:
         """Give every marking that a definition in this store explains, by id.
 
         STIX 2.1 §7.2.1: a marking definition has no versions. Where two are held under
         one id, neither is believed.
+
+        Args:
+            tx: any transaction.
+            only: ids of those that are asked for; all without it.
         """
         found: dict[str, Marking] = {}
+        chosen, keys = "", {}
+        if only is not None:
+            chosen = f"AND {tx.among('o.key', 'keys')} "
+            keys = {"keys": tx.array(map(id_key, only))}
         for row in tx.rows(
             "SELECT o.id, o.body FROM object o JOIN word w ON w.n = o.type "
-            "WHERE w.text = 'marking-definition' ORDER BY o.added"
+            f"WHERE w.text = 'marking-definition' {chosen}ORDER BY o.added",
+            **keys,
         ):
             marking = read_marking(orjson.loads(bytes(row.body)))
             if found.setdefault(row.id, marking) != marking:
                 found[row.id] = Marking(row.id, "unknown", text="two definitions of it")
         return found
+
+    @staticmethod
+    def naming(tx: Tx, circle: str) -> list[str]:
+        """Give the ids of the markings whose definitions name a circle, by its id."""
+        within = (
+            "instr(o.body, :circle)"
+            if tx.lite
+            else "position(convert_to(:circle, 'UTF8') IN o.body)"
+        )
+        return [
+            row.id
+            for row in tx.rows(
+                "SELECT DISTINCT o.id FROM object o JOIN word w ON w.n = o.type "
+                f"WHERE w.text = 'marking-definition' AND {within} > 0",
+                circle=circle,
+            )
+        ]
 
     @staticmethod
     def parties(tx: Tx) -> dict[int, Party]:
@@ -217,23 +246,32 @@ class Audiences:
         }
 
     @staticmethod
-    def sets(tx: Tx) -> dict[int, MarkingSet]:
-        """Give every marking set by its number."""
+    def sets(tx: Tx, about: Collection[str] | None = None) -> dict[int, MarkingSet]:
+        """Give every marking set by its number; or those that name one of some ids."""
+        chosen = set(about or ())
         return {
             int(row.n): MarkingSet.from_key(row.key)
             for row in tx.rows("SELECT n, key FROM marking_set ORDER BY n")
+            if about is None or not chosen.isdisjoint(_markings(row.key))
         }
 
-    def verdicts(self, tx: Tx, party: int) -> dict[int, Verdict]:
-        """Give what was decided for one party, by marking set."""
+    def verdicts(
+        self, tx: Tx, party: int, only: Iterable[int] | None = None
+    ) -> dict[int, Verdict]:
+        """Give what was decided for one party, by marking set: all, or of some."""
+        among, sets = "", {}
+        if only is not None:
+            among = f" AND {tx.among('marking_set', 'sets')}"
+            sets = {"sets": tx.array(only)}
         return {
             int(row.marking_set): Verdict(
                 bool(row.released), row.rule, row.got, row.expected
             )
             for row in tx.rows(
                 "SELECT marking_set, released, rule, got, expected FROM verdict "
-                "WHERE party = :party",
+                f"WHERE party = :party{among}",
                 party=party,
+                **sets,
             )
         }
 
@@ -244,6 +282,7 @@ class Audiences:
         parties: Mapping[int, Party] | None = None,
         circles: Mapping[str, Circle] | None = None,
         policy: Policy | None = None,
+        about: Collection[str] | None = None,
     ) -> list[tuple[int, Change]]:
         """Work out what judging anew would change, without changing it.
 
@@ -252,17 +291,18 @@ class Audiences:
             parties: judge these instead of those in the store.
             circles: the same for circles.
             policy: the same for the node's policy.
+            about: ids of markings: judge only what is marked with one of them.
 
         Returns:
             Pairs of party number and change, where the verdict would not be the same.
         """
-        known = self.known(tx)
-        sets = self.sets(tx)
+        sets = self.sets(tx, about)
+        known = self.known(tx, None if about is None else _named_by(sets.values()))
         circles = self.circles(tx) if circles is None else circles
         counts: dict[int, int] | None = None
         found: list[tuple[int, Change]] = []
         for number, party in (self.parties(tx) if parties is None else parties).items():
-            held = self.verdicts(tx, number)
+            held = self.verdicts(tx, number, None if about is None else sets)
             for place, marking_set in sets.items():
                 after = judge(
                     marking_set,
@@ -292,13 +332,19 @@ class Audiences:
             )
         }
 
-    def refresh(self, tx: Tx) -> list[tuple[int, Change]]:
+    def refresh(
+        self, tx: Tx, about: Collection[str] | None = None
+    ) -> list[tuple[int, Change]]:
         """Judge everything anew and carry out what changes, in this transaction.
 
         To be called after parties, circles, marking definitions or policy changed.
+
+        Args:
+            tx: a write transaction.
+            about: ids of markings, when nothing else changed than what they mean.
         """
         tx.memory.pop(_JUDGED_BY, None)
-        found = self.changes(tx)
+        found = self.changes(tx, about=about)
         for number, change in found:
             self._apply(tx, number, change)
         if found:
@@ -334,9 +380,10 @@ class Audiences:
         # A batch may bring hundreds of new sets; what they are judged by is read once.
         by = tx.memory.get(_JUDGED_BY)
         if by is None:
-            by = (self.known(tx), self.circles(tx), self.parties(tx))
+            by = (self.circles(tx), self.parties(tx))
             tx.memory[_JUDGED_BY] = by
-        known, circles, parties = by
+        circles, parties = by
+        known: Mapping[str, Marking] = self.known(tx, _named_by([marking_set]))
         if arriving:
             known = ChainMap(dict(arriving), known)
         rows = [
@@ -497,6 +544,15 @@ class Audiences:
             }
         )
         return content.decode(), hashlib.sha256(content).hexdigest()
+
+
+def _named_by(sets: Iterable[MarkingSet]) -> set[str]:
+    """Give the ids of all markings that some sets name."""
+    found: set[str] = set()
+    for marking_set in sets:
+        for part in marking_set.each():
+            found.update(part.refs, part.granular, (part.definition,))
+    return found - {""}
 
 
 def _party(row: Any) -> Party:

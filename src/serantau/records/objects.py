@@ -228,7 +228,8 @@ class Objects:
         self._index(tx, rows, fresh, coded)
         result.new, result.first, result.last = fresh, first, first + len(fresh) - 1
         if "marking-definition" in types:
-            audiences.refresh(tx)
+            meant = [one.id for one in fresh if one.type == "marking-definition"]
+            audiences.refresh(tx, meant)
         return rows
 
     def _sets(

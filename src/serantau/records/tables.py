@@ -25,7 +25,13 @@ from sqlalchemy import (
     text,
 )
 
-from serantau.records import behalf_tables, columns, log_tables, recall_tables
+from serantau.records import (
+    behalf_tables,
+    case_tables,
+    columns,
+    log_tables,
+    recall_tables,
+)
 from serantau.records.columns import Number as _Number
 from serantau.records.columns import numbered as _numbered
 
@@ -33,6 +39,7 @@ LEDGER = columns.LEDGER
 metadata = columns.metadata
 grant = log_tables.grant
 release = log_tables.release
+case_entry = case_tables.entry
 behalf_handed = behalf_tables.handed
 behalf_link = behalf_tables.link
 behalf_held = behalf_tables.held

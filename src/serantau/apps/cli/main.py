@@ -38,6 +38,7 @@ COMMANDS = {
     "notice": ("notice", "Tell owners what was seen on their machines, once."),
     "lane": ("lane", "Take events in from files and feeds, see how far they came."),
     "events": ("events", "Ask the archive of events."),
+    "case": ("case", "Work with other states on an incident: one shared log."),
     "circle": ("circle", "Groups of parties; who is in one is this node's secret."),
     "collection": ("collection", "The named parts of the store that callers see."),
     "quarantine": ("quarantine", "What was refused, with the reason."),

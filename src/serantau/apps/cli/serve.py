@@ -52,6 +52,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    from serantau.desk.case_log import CaseLog
     from serantau.desk.federate import Federation
     from serantau.desk.forget import Forgetting
     from serantau.desk.lane_work import LaneWork
@@ -74,6 +75,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
         Book(node).run,
         Forgetting(node).run,
         Recalling(node).run,
+        CaseLog(node).run,
     )
     with ThreadPoolExecutor(len(runs), "serantau-work") as threads:
         works = [threads.submit(until, run) for run in runs]

@@ -1,0 +1,21 @@
+"""The page about cases has the tables as the code has them."""
+
+from pathlib import Path
+
+from serantau.rules.case_entry import ENTRY_EXTENSION
+from serantau.rules.case_schema import NEEDED
+from serantau.rules.case_states import table_markdown
+from serantau.rules.case_steps import FLAGS
+
+PAGE = Path(__file__).parents[2] / "docs" / "cases.md"
+
+
+def test_the_page_has_every_state_flag_and_kind() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert table_markdown() in page
+    assert ENTRY_EXTENSION in page
+    for flag, meaning in FLAGS.items():
+        assert f"| `{flag}` | {meaning} |" in page
+    for kind, sets in NEEDED.items():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{kind}` "))
+        assert all(f"`{name}`" in row for names in sets for name in names)
