@@ -28,7 +28,7 @@ from serantau.rules.marking import (
 )
 from serantau.rules.properties import OBSERVABLES
 from serantau.rules.sco import sco_id
-from serantau.rules.trace import Trace, Traces
+from serantau.rules.trace import Hit, Trace, Traces
 
 DAY = 86_400_000_000
 EXACT = "2026-03-01T07:13:42.517Z"
@@ -309,6 +309,7 @@ def test_a_pattern_of_another_kind_and_parts_and_people_are_refused() -> None:
     assert str(write(yara, handing(yara)).hits[0]) == (
         "/pattern_type: 'yara' is not a STIX pattern"
     )
+    assert str(Hit("/x", "", "it is TLP:RED")) == "/x: it is TLP:RED"
     clean = (
         "[ipv4-addr:value = '192.0.2.1' AND user-account:user_id = 'th'] "
         "START t'2026-03-01T00:00:00Z' STOP t'2026-03-02T00:00:00Z'"

@@ -477,7 +477,7 @@ def _shown(
     written = write(data, replace(common, marks=refs))
     left, hits = list(written.left), list(written.hits)
     if isinstance(marks, str):
-        hits.append(Hit("/object_marking_refs", found.type, f"refused: {marks}"))
+        hits.append(Hit("/object_marking_refs", "", marks))
     else:
         left += [Left("/object_marking_refs", said) for said in marks.left]
     return Shown(found.id, found.version, written.data, tuple(left), tuple(hits))

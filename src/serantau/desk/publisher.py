@@ -319,22 +319,23 @@ class Publisher:
         if not passphrase:
             raise BadRequest("Without a passphrase anybody at this machine opens it.")
         private = X25519PrivateKey.generate()
-        path = self._node.config.keys / KEY_FILE
+        folder = self._node.config.keys
         lock = BestAvailableEncryption(passphrase.encode())
+        public = private.public_key().public_bytes(
+            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        )
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            _write(
+                folder / KEY_FILE,
+                private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock),
+            )
+            _write(folder / PUBLIC_FILE, public)
         except FileExistsError as fault:
             raise BadRequest(
-                f"{path} is there: what is sealed opens with it only.",
+                f"{fault.filename} is there: what is sealed opens with it only.",
                 mend="To begin anew, move it and the .pub.pem beside it; keep them.",
             ) from fault
-        with os.fdopen(handle, "wb") as file:
-            file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
-        public = private.public_key()
-        path.with_name(PUBLIC_FILE).write_bytes(
-            public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        )
-        return path
+        return folder / KEY_FILE
 
     def _seal(self, hand: str, member: str) -> str:
         public = self._public
@@ -393,6 +394,13 @@ class Publisher:
 _PAP_IDS: Final[Mapping[str, dict[str, Any]]] = {
     made["id"]: made for made in (pap_definition(level.label) for level in Pap)
 }
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a new file for the node's user only."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
 
 
 def replace_question(question: Question, parcel: Parcel) -> Question:

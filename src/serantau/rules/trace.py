@@ -50,7 +50,7 @@ class Trace:
 class Hit:
     """Something that must not be published.
 
-    place: JSON pointer. found: what stands there. what: why it may not.
+    place: JSON pointer. found: what stands there, or empty. what: why it may not.
     """
 
     place: str
@@ -59,7 +59,8 @@ class Hit:
 
     def __str__(self) -> str:
         """Tell it in a line."""
-        return f"{self.place}: {self.found!r} is {self.what}"
+        found = f"{self.found!r} is " if self.found else ""
+        return f"{self.place}: {found}{self.what}"
 
 
 class Traces:
