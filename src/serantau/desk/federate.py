@@ -207,9 +207,9 @@ class Federation:
                 with self._node.db.read() as tx:
                     self._expect_open(tx, peer)
                 report.events = self._abroad.fetch(peer, client)
-                self._publisher.fetch(peer, client)
                 report.log = self.watch.look(peer.name, client)
                 report.recalls = self.recalls.exchange(peer.name, client.line)
+                self._publisher.fetch(peer, client)
         except PeerError as fault:
             report.fault = str(fault)
         return self._told(peer, report)
