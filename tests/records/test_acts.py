@@ -27,6 +27,11 @@ def read_for_ever(url: str) -> None:
         Leaves("th").seal(db)
 
 
+def many(store: Store) -> int:
+    with store.db.read() as tx:
+        return int(tx.value("SELECT count(*) FROM ledger.reading"))
+
+
 @pytest.mark.kill
 def test_readers_that_are_killed_leave_every_row_as_one_leaf(store: Store) -> None:
     kills = int(os.environ.get("SERANTAU_KILLS", "3"))
@@ -35,7 +40,11 @@ def test_readers_that_are_killed_leave_every_row_as_one_leaf(store: Store) -> No
         both = [PROCESSES.Process(target=read_for_ever, args=(url,)) for _ in "ab"]
         for process in both:
             process.start()
-        time.sleep(0.3 + 0.05 * turn)
+        before = many(store)
+        until = time.monotonic() + 60
+        while many(store) < before + 5 and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.05 * turn)
         for process in both:
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
@@ -43,7 +52,7 @@ def test_readers_that_are_killed_leave_every_row_as_one_leaf(store: Store) -> No
     while Leaves("th").seal(store.db):
         pass
     with store.db.read() as tx:
-        rows = tx.value("SELECT count(*) FROM ledger.reading")
+        rows = many(store)
         assert rows > 0
         assert tx.value("SELECT count(DISTINCT row) FROM ledger.leaf") == rows
         assert tx.value("SELECT size FROM ledger.log") == rows

@@ -18,6 +18,7 @@ from serantau.clock import SystemClock
 from serantau.config import NodeConfig
 from serantau.node import Node
 from serantau.records import tree
+from serantau.records.acts import Erased
 from serantau.records.database import Database, Tx
 from serantau.records.leaves import (
     Again,
@@ -162,11 +163,12 @@ def _leaves(
 ) -> None:
     """Compare the hash of each leaf with one made of its row."""
     proven: set[int] = set()
+    erased = Erased(tx)
     for start in range(begin, stop, _BLOCK):
         end = min(start + _BLOCK, stop)
         hashes = _kept(tx, start, end)
         place = start
-        for leaf in leaves.hashes(tx, log, start, end):
+        for leaf in leaves.hashes(tx, log, start, end, erased):
             if leaf.seq != place:
                 raise _Differs(f"leaf {place} is of no row")
             place += 1

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -359,20 +360,25 @@ def _holds(row: Any, kind: str, erased: Erased) -> bool:
 
 
 class Erased:
-    """The rows whose words decisions say were erased."""
+    """The rows whose words decisions say were erased; read when first asked for."""
 
     def __init__(self, tx: Tx) -> None:
-        """Read the decisions; one that is not what it was counts for nothing."""
-        find = "instr" if tx.lite else "strpos"
+        """Read in this transaction."""
+        self._tx = tx
+
+    @cached_property
+    def _runs(self) -> dict[str, Runs]:
+        """Give the runs; a decision that is not what it was counts for nothing."""
+        find = "instr" if self._tx.lite else "strpos"
         found: dict[str, Runs] = {}
-        for row in tx.rows(
+        for row in self._tx.rows(
             f"SELECT body, salt, digest FROM decision WHERE {find}(body, :what) > 0",
             what=f'"what":"{ERASED}"',
         ):
             if _digest(bytes(row.salt), row.body.encode()) == bytes(row.digest):
                 for kind, runs in orjson.loads(row.body)["after"].items():
                     found.setdefault(kind, []).extend((one, two) for one, two in runs)
-        self._runs = {kind: _joined(runs) for kind, runs in found.items()}
+        return {kind: _joined(runs) for kind, runs in found.items()}
 
     def has(self, kind: str, number: int) -> bool:
         """Say whether the words of a row were erased by a decision."""

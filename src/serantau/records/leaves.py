@@ -298,7 +298,9 @@ class Leaves:
         ):
             yield int(row.seq), row if row.n is not None else None
 
-    def hashes(self, tx: Tx, log: Log, start: int, end: int) -> Iterator[Again]:
+    def hashes(
+        self, tx: Tx, log: Log, start: int, end: int, erased: acts.Erased
+    ) -> Iterator[Again]:
         """Make the hashes of a range of leaves anew, of their rows, by place.
 
         As `each` and `text` do, with what does not change from leaf to leaf done once:
@@ -309,7 +311,6 @@ class Leaves:
         node = json_text(self._member)
         no_objects = NO_OBJECTS
         done: dict[int, Again] | None = None
-        erased: acts.Erased | None = None
         for (
             seq, row, recipient, objects, n, at, actor, way, collection, granted,
             request, count, stamps, receipt, purpose, told_rest, verdicts,
@@ -321,12 +322,9 @@ class Leaves:
         ).fetchall():  # fmt: skip
             if n is None:
                 if done is None:
-                    erased = erased or acts.Erased(tx)
                     done = dict(self._acts(tx, start, end, erased))
                 yield done.get(seq) or Again(seq, row, b"")
                 continue
-            if told_rest is not None:
-                erased = erased or acts.Erased(tx)
             salts = blake2b(b"%b:%d" % (kind, n), key=secret, digest_size=64).digest()
             try:
                 if told_rest is None:
@@ -396,14 +394,14 @@ class Leaves:
 
 
 def _kept_rest(
-    erased: acts.Erased | None, number: int, actor: str, request: str, rest: bytes
+    erased: acts.Erased, number: int, actor: str, request: str, rest: bytes
 ) -> str:
     """Give what stands for the words of a release that were erased.
 
     Raises:
         ValueError: they were not, or it has some all the same.
     """
-    if actor or request or erased is None or not erased.has(RELEASE, number):
+    if actor or request or not erased.has(RELEASE, number):
         raise ValueError(number)
     return rest.hex()
 
