@@ -140,6 +140,7 @@ def answer(thing: Told, party: str, signer: str, **more: Any) -> Reported:
             "realm": "live",
             "recall": digest,
             "state": Said.WITHDRAWN,
+            "x": signer_of(signer).key.jwk["x"],
             **more,
         }
     )

@@ -10,7 +10,7 @@ from serantau.rules import jws
 from serantau.rules.canonical import canonical
 from serantau.rules.head import Head, attached, take_apart
 from serantau.rules.head import signed_text as signed_head
-from serantau.rules.key import Key, State
+from serantau.rules.key import Key, State, read_fingerprint
 from serantau.rules.marking import (
     TLP_2_IDS,
     MarkingSet,
@@ -77,6 +77,7 @@ def answer(**more: Any) -> Answer:
         "realm": "live",
         "recall": recall().digest,
         "state": Said.WITHDRAWN,
+        "x": key(3).jwk["x"],
     }
     return Answer(**told | more)
 
@@ -121,10 +122,12 @@ def test_a_recall_that_says_anything_odd_is_none(told: dict[str, Any]) -> None:
         read_recall(take_apart(text))
 
 
-@pytest.mark.parametrize("told", [{"recall": "ab"}, {"at": -1}, {"state": "gone"}])
+@pytest.mark.parametrize(
+    "told", [{"recall": "ab"}, {"at": -1}, {"state": "gone"}, {"x": "ab"}]
+)
 def test_an_answer_that_says_anything_odd_is_none(told: dict[str, Any]) -> None:
     text = signed_text(answer(**told), sign(1))
-    with pytest.raises(ValueError, match=r"value|it is no"):
+    with pytest.raises(ValueError, match=r"value|it is no|base64url"):
         read_answer(take_apart(text))
 
 
@@ -204,15 +207,26 @@ def test_an_old_key_recalls_what_it_signed_in_its_time_and_a_stolen_one_nothing(
         assert against(recall(), keys=held(state, 99)) == [f"its key is {state}"]
 
 
-def proof(said: Answer, by: int, keys: tuple[Key, ...]) -> str:
+def proof(said: Answer, by: int, keys: tuple[Key, ...], *compared: str) -> str:
     signed = take_apart(signed_text(said, sign(by)))
-    return unproven(signed, said, recall=recall(), party="sg", keys=keys)
+    return unproven(
+        signed, said, recall=recall(), party="sg", keys=keys, compared=compared
+    )
 
 
 def test_an_answer_is_proven_by_the_key_of_the_party_and_by_no_other() -> None:
     assert proof(answer(), 3, (key(3),)) == ""
     assert proof(answer(), 3, ()) == "no key of sg is pinned"
     assert proof(answer(), 4, (key(3),)) == "it is not signed by sg"
+
+
+def test_a_key_that_was_compared_and_never_met_proves_an_answer_that_shows_it() -> None:
+    for compared in (key(3).id, read_fingerprint(key(3).words)):
+        assert proof(answer(), 3, (), compared) == ""
+        other = answer(x=key(4).jwk["x"])
+        assert proof(other, 4, (), compared) == "it is not signed by sg"
+        # It shows sg's key, and another has signed it.
+        assert proof(answer(), 4, (), compared) == "it is not signed by sg"
 
 
 def test_an_answer_to_something_else_or_of_somebody_else_proves_nothing() -> None:

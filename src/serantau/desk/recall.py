@@ -254,22 +254,23 @@ class Recalling:
         before = self.parties.report(tx, held.number, self._own)
         if not self.rows.covered(tx, held.object, held.before) and not before.state:
             state = Said.ABSENT
-        config = self._node.config.node
-        said = Answer(
-            at=max(tx.clock.now(), before.answered + 1),
-            node=self._own,
-            realm=config.realm,
-            recall=held.digest,
-            state=state,
-        )
+        at = max(tx.clock.now(), before.answered + 1)
         try:
+            said = Answer(
+                at=at,
+                node=self._own,
+                realm=self._node.config.node.realm,
+                recall=held.digest,
+                state=state,
+                x=self._node.signer.key.jwk["x"],
+            )
             text = self._sign(said)
         except ConfigError as fault:
             # It is withheld all the same; a person tells the creator.
             _log.error("recall_not_answered", object=held.object, fault=str(fault))
             return
         self.parties.answer(
-            tx, held.number, self._own, "", state=state, at=said.at, answer=text
+            tx, held.number, self._own, "", state=state, at=at, answer=text
         )
 
     # By hand

@@ -9,6 +9,7 @@ from serantau.desk.watch import Watch
 from serantau.node import Node
 from serantau.records.addressees import Addressee, Addressees
 from serantau.records.database import Tx
+from serantau.records.pins import Pins
 from serantau.records.recalls import Held, Hold, Recalls
 from serantau.rules.head import take_apart
 from serantau.rules.recall import read_answer, read_recall, unproven
@@ -71,7 +72,12 @@ class RecallTable:
         """Join what is known of one party: what it got here, and its best answer."""
         direct = next((row for row in several if not row.via), several[0])
         line = Line(
-            direct.party, direct.ways, direct.got, direct.versions, direct.fetched
+            direct.party,
+            direct.ways,
+            direct.got,
+            direct.versions,
+            direct.fetched,
+            via=direct.via,
         )
         answers = [(self.doubt(tx, held, row), row) for row in several if row.state]
         if not answers:
@@ -104,5 +110,15 @@ class RecallTable:
             recall = read_recall(take_apart(held.signed))
         except ValueError as fault:
             return str(fault)
-        keys = self._watch.keys_of(tx, party)
-        return unproven(signed, said, recall=recall, party=party, keys=keys)
+        return unproven(
+            signed,
+            said,
+            recall=recall,
+            party=party,
+            keys=self._watch.keys_of(tx, party),
+            compared=[
+                pin.fingerprint
+                for pin in Pins().all(tx)
+                if pin.party == party and pin.key is None
+            ],
+        )

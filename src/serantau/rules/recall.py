@@ -17,7 +17,7 @@ import msgspec
 
 from serantau.rules.canonical import canonical
 from serantau.rules.head import Signed, attached
-from serantau.rules.key import Key, State
+from serantau.rules.key import Key, State, fits, unbase64
 from serantau.rules.marking import (
     IDENTITY,
     NAME,
@@ -98,7 +98,9 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a party says it has done.
 
     recall: the digest of what it answers. node: the member whose node answers. realm:
-    in which it is. state: what it has done. at: when, as an instant.
+    in which it is. state: what it has done. at: when, as an instant. x: the public key
+    that signs it, base64url. It is believed only where somebody compared it: who got
+    something need not be one whose objects ever came here, with its key.
     """
 
     at: int
@@ -106,6 +108,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     realm: str
     recall: str
     state: Said
+    x: str
     type: str = _ANSWER
     v: int = _VERSION
 
@@ -151,6 +154,7 @@ def read_answer(signed: Signed) -> Answer:
         ValueError: it is none.
     """
     answer = _read(signed.payload, Answer, _ANSWER)
+    Key.of(unbase64(answer.x))
     if _DIGEST.fullmatch(answer.recall) is None or answer.at < 0:
         raise ValueError("one of its values is not what it should be")
     return answer
@@ -219,7 +223,13 @@ NOT_KNOWN: Final = "it is signed with a key that nobody here compared"
 
 
 def unproven(
-    signed: Signed, answer: Answer, *, recall: Recall, party: str, keys: Sequence[Key]
+    signed: Signed,
+    answer: Answer,
+    *,
+    recall: Recall,
+    party: str,
+    keys: Sequence[Key],
+    compared: Sequence[str] = (),
 ) -> str:
     """Say why an answer is not proven to be a party's; empty when it is.
 
@@ -229,13 +239,17 @@ def unproven(
         recall: what it is to answer.
         party: whose answer it is said to be.
         keys: those that are known to be the party's; a relay's own are not among them.
+        compared: fingerprints that a person compared as the party's, of keys that
+            nobody here has met yet.
     """
-    told = (answer.recall, answer.node, answer.realm)
-    if told != (recall.digest, party, recall.realm):
+    about = (answer.recall, answer.node, answer.realm)
+    if about != (recall.digest, party, recall.realm):
         return "it answers something else, or for another party"
-    if not keys:
+    told = Key.of(unbase64(answer.x))
+    known = [*keys, *(told for each in compared if fits(told, each))]
+    if not keys and not compared:
         return f"no key of {party} is pinned"
-    if signed.signed_by(keys) is None:
+    if signed.signed_by(known) is None:
         return f"it is not signed by {party}"
     return ""
 
