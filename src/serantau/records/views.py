@@ -15,10 +15,13 @@ import orjson
 
 from serantau.records.audiences import Audiences
 from serantau.records.database import Tx
+from serantau.records.many import bound, many_sql
 from serantau.rules.stix import id_key
 
 # SQLite compiles at most 500 SELECTs into one compound; the merge nests beyond this.
 _MERGE_WIDTH = 200
+# With more ranges than this they are bound as a list instead of being written out.
+_MANY = 100
 # Rows that lie within so many times their number of stamps are read as one range, when
 # at least one in so many of what is wanted is there; fewer than a few never.
 _SPARSE = 3
@@ -227,6 +230,18 @@ class Views:
         stamps: list[int] = []
         bodies: list[bytes] = []
         after, more, sure = asked.after, True, False
+
+        def window(last: int, need: int) -> list[int]:
+            row = tx.row(_window_sql(some, tx.lite), after=after, last=last, need=need)
+            if row.stamps is None:
+                return []
+            bodies.append(bytes(row.bodies))
+            return list(orjson.loads(f"[{row.stamps}]"))
+
+        # Where a page ended, the next rows mostly stand right behind.
+        ahead = after + _SPARSE * asked.limit
+        stamps = window(ahead, asked.limit)
+        after = stamps[-1] if len(stamps) == asked.limit else ahead
         while more and len(stamps) < asked.limit:
             need = asked.limit - len(stamps)
             near = tx.row(_near_sql(some), after=after, width=_SPARSE * need, need=need)
@@ -235,19 +250,16 @@ class Views:
                 break
             if need > _FEW and _DENSE * near.count >= need:
                 last = near.first + _SPARSE * need
-                row = tx.row(
-                    _window_sql(some, tx.lite), after=after, last=last, need=need
-                )
-                found = orjson.loads(f"[{row.stamps}]")
+                found = window(last, need)
                 after = last if len(found) < need else found[-1]
                 sure = near.count > need
             else:
                 values |= {"after": after, "limit": need}
                 row = tx.row(_page_sql(merged, tx.lite), **values)
                 found = sorted(orjson.loads(f"[{row.objects or ''}]"))
+                bodies += [bytes(row.bodies)] if found else []
                 more = len(found) == need
             stamps += found
-            bodies += [bytes(row.bodies)] if found else []
         if not stamps:
             return _EMPTY
         more = more and (sure or self._any(tx, merged, values, stamps[-1]))
@@ -311,6 +323,18 @@ class Views:
             at=() if asked.all_versions else asked.at,
             until=until is not None,
         )
+        if len(view.streams) > _MANY and shape.by_slot_alone:
+            # One text for any number of them: to compile a merge of thousands of ranges
+            # takes longer than to read it.
+            several: dict[int, list[tuple[int, int]]] = {}
+            for stream in view.streams:
+                several.setdefault(stream.scope, []).extend(
+                    (slot, stream.since)
+                    for slot in _slots(stream, only_last=not asked.all_versions)
+                )
+            for place, ranges in enumerate(several.values()):
+                values |= bound(tx, place, ranges)
+            return many_sql(tuple(several), tx.lite), values
         return _merged(view.streams, shape), values
 
 
@@ -329,6 +353,12 @@ class _Shape:
     all_versions: bool
     at: tuple[int, ...]
     until: bool = False
+
+    @property
+    def by_slot_alone(self) -> bool:
+        """Say whether the slots that are read say all of what is wanted."""
+        every = self.all_versions or (self.last and not (self.first or self.at))
+        return every and not (self.types or self.by_id or self.until)
 
 
 @lru_cache(maxsize=512)
