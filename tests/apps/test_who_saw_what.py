@@ -147,6 +147,11 @@ def test_every_command_and_verb_that_shows_content_notes_who_read_it() -> None:
     assert known <= silent, f"{known - silent}: take them off the list"
 
 
+def test_no_door_takes_a_persons_name_from_the_environment() -> None:
+    for path in SOURCE.rglob("*.py"):
+        assert "getuser(" not in path.read_text(encoding="utf-8"), path
+
+
 @pytest.mark.parametrize(
     "code",
     [

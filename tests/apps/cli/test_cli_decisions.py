@@ -5,6 +5,8 @@ import pwd
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from commands import Run, indicator, opened, written
 from serantau.records import acts
 from serantau.records.audit import Period
@@ -15,8 +17,10 @@ KEY = Key.of(b"\1" * 32).id
 
 
 def test_every_change_by_a_command_is_a_decision_with_what_was_before(
-    run: Run, home: Path, tmp_path: Path
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Who one is, nobody says by a variable.
+    monkeypatch.setenv("LOGNAME", "mallory")
     words = tmp_path / "password"
     words.write_text("a long password\n")
     broken = written(tmp_path / "in.json", *(indicator(n, pattern="[") for n in (1, 2)))

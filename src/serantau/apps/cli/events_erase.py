@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serantau.apps.cli.door import opened
+from serantau.apps.cli.handout import person
 from serantau.apps.cli.output import Column, Json, answer, document, say, stamp, when
 from serantau.apps.cli.progress import counted
 
@@ -88,9 +88,7 @@ def erase(
             reason = reason or str(typer.prompt("Reason"))
             typer.confirm("Erase it for good?", abort=True, err=True)
         with counted("Erasing", 100) as step:
-            one = Erase(node, step).erase(
-                scope, actor=by or getpass.getuser(), reason=reason
-            )
+            one = Erase(node, step).erase(scope, actor=by or person(), reason=reason)
     _told([one], as_json)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -100,11 +98,9 @@ def _write(
 
 def person() -> str:
     """Give the account's name: not that of the environment, which anybody sets."""
-    number = os.getuid()
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"uid {number}"
+    from serantau.desk.audit import account
+
+    return account().who
 
 
 def confirm(yes: bool, to: str, question: str = "Release this to {}?") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from serantau.apps.cli.door import opened, secret_from
+from serantau.apps.cli.handout import person
 from serantau.apps.cli.output import (
     Column,
     Json,
@@ -189,7 +190,7 @@ def pin(
             "`serantau key show` there tells them.",
         )
     with opened(ctx) as node:
-        done = pin_key(node, party, " ".join(key), _person())
+        done = pin_key(node, party, " ".join(key), person())
     if done.row.key is None:
         say(f"Pinned for {party}. It holds from the moment at which {party} shows a")
         say("key with these words; nothing of that kind has come yet.")
@@ -199,15 +200,6 @@ def pin(
     else:
         say(f"Pinned for {party}: {done.row.key.id}")
     _tell_again(done.again)
-
-
-def _person() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "admin"
 
 
 def _tell_again(again: Report) -> None:

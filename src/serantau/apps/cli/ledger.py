@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serantau.apps.cli.door import opened
+from serantau.apps.cli.handout import person
 from serantau.apps.cli.output import (
     Column,
     Json,
@@ -330,8 +331,6 @@ def accept(
 
     The alarms stay written down, with the reason.
     """
-    import getpass
-
     from serantau.desk.watch import Watch
     from serantau.errors import BadRequest
 
@@ -340,5 +339,5 @@ def accept(
             "--reason is missing.", mend="Say what the member's team explained."
         )
     with _sealed(ctx) as (node, _):
-        ended = Watch(node).accept(member, getpass.getuser(), reason)
+        ended = Watch(node).accept(member, person(), reason)
     say(f"{ended:,} alarms about {member} are ended. Its log is followed anew.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from serantau.apps.cli import notice_terms
 from serantau.apps.cli.door import opened
+from serantau.apps.cli.handout import person
 from serantau.apps.cli.output import (
     Column,
     Json,
@@ -68,7 +68,7 @@ def make(
 
     with opened(ctx) as node:
         days = [read_day(each) for each in day or days_before(node.clock.now(), _DAYS)]
-        notify = Notify(node, getpass.getuser())
+        notify = Notify(node, person())
         outlooks = [tell(node, notify, each, party or "", dry=dry_run) for each in days]
     plans = [plan for each in outlooks for plan in each.plans]
     if as_json:
@@ -157,7 +157,7 @@ def send(
     from serantau.desk.courier import Courier
 
     with opened(ctx) as node:
-        done = Courier(node, getpass.getuser()).send(limit)
+        done = Courier(node, person()).send(limit)
     if as_json:
         document(asdict(done))
     else:
@@ -309,7 +309,7 @@ def show(
         with node.db.read() as tx:
             held = Notices().get(tx, number)
             attached = Notices().csv(tx, number)
-        wording = Courier(node, getpass.getuser()).wording(held, language)
+        wording = Courier(node, person()).wording(held, language)
         rows = held.facts["attached"]
         note_reading(node, "notice show", str(number), count=rows)
     if csv:
@@ -343,7 +343,7 @@ def approve(
             with node.db.read() as tx:
                 found = Notices().all(tx, state="waiting", limit=100_000)
             numbers = [each.number for each in found]
-        courier = Courier(node, getpass.getuser())
+        courier = Courier(node, person())
         for each in numbers or ():
             courier.approve(each)
     say(
@@ -358,7 +358,7 @@ def drop(ctx: typer.Context, number: Number) -> None:
     from serantau.desk.courier import Courier
 
     with opened(ctx) as node:
-        Courier(node, getpass.getuser()).drop(number)
+        Courier(node, person()).drop(number)
     say(f"Notice {number} is dropped.")
 
 
@@ -368,7 +368,7 @@ def retry(ctx: typer.Context, number: Number) -> None:
     from serantau.desk.courier import Courier
 
     with opened(ctx) as node:
-        Courier(node, getpass.getuser()).retry(number)
+        Courier(node, person()).retry(number)
     say(
         f"Notice {number} is ready. A running node sends it within seconds, "
         "`serantau notice send` now."
@@ -394,7 +394,7 @@ def settle(
     if sent is None:
         raise BadRequest("Say --sent or --again.")
     with opened(ctx) as node:
-        many = Courier(node, getpass.getuser()).settle(number, sent=sent)
+        many = Courier(node, person()).settle(number, sent=sent)
     then = "arrived" if sent else "will be sent once more"
     say(f"{many} deliveries of notice {number}: {then}.")
 
@@ -413,7 +413,7 @@ def bounce(
     from serantau.desk.courier import Courier
 
     with opened(ctx) as node:
-        courier = Courier(node, getpass.getuser())
+        courier = Courier(node, person())
         for each in files:
             raw = sys.stdin.buffer.read() if str(each) == "-" else each.read_bytes()
             found = courier.bounced(raw)
