@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from serantau.records import (
     behalf_tables,
+    card_tables,
     case_tables,
     columns,
     log_tables,
@@ -39,11 +40,12 @@ LEDGER = columns.LEDGER
 metadata = columns.metadata
 grant = log_tables.grant
 release = log_tables.release
-case_entry = case_tables.entry
 behalf_handed = behalf_tables.handed
 behalf_link = behalf_tables.link
 behalf_held = behalf_tables.held
 recall = recall_tables.recall
+case_entry = case_tables.entry
+card_ask = card_tables.ask
 
 meta = Table(
     "meta",
