@@ -297,6 +297,20 @@ class NoticeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_seconds: int = 900
 
 
+class ContactsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How contact cards are kept up to date.
+
+    stale_days: a card that did not prove right for so long is flagged; 0: none is.
+    drill_days: how long after a drill of reachability a running node begins the next;
+    0: only a person does. The first one only a person begins. answer_days: how long an
+    answer is waited for.
+    """
+
+    stale_days: int = 180
+    drill_days: int = 91
+    answer_days: int = 7
+
+
 class RecallSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is done with what its creator recalled.
 
@@ -351,6 +365,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail: MailSection = msgspec.field(default_factory=MailSection)
     notice: NoticeSection = msgspec.field(default_factory=NoticeSection)
     signing: SigningSection = msgspec.field(default_factory=SigningSection)
+    contacts: ContactsSection = msgspec.field(default_factory=ContactsSection)
     recall: RecallSection = msgspec.field(default_factory=RecallSection)
     log: LogSection = msgspec.field(default_factory=LogSection)
 

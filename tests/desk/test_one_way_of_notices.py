@@ -1,4 +1,4 @@
-"""Only the courier sends anything to owners, and only after desk/share let it go."""
+"""Only the courier and the contact drill send, after desk/share let it go."""
 
 import ast
 from collections.abc import Iterator
@@ -11,6 +11,8 @@ SENDERS = {"serantau.wire.mail", "serantau.wire.webhook"}
 # Who imports what hands letters over, and why.
 KNOWN = {
     "desk/courier.py": "after desk/share let the rows go",
+    "desk/reach.py": "after desk/share let the question go, to a card's address",
+    "desk/relay.py": "opens the mail server for these two",
     "wire/webhook.py": "how handing over ended",
 }
 

@@ -33,6 +33,7 @@ BODIES = {
     "desk/signing.py": "this node's own objects, to be signed",
     "desk/arriving.py": "what is held, compared with what comes in",
     "desk/dossier.py": "told to the node's own people",
+    "desk/contacts.py": "contact cards, told to the node's own people",
     "apps/web/api/objects.py": "told to the node's own people",
     "apps/cli/objects.py": "told to the node's own people",
     "desk/lane_indicators.py": "indicators, read to match rows of events here",

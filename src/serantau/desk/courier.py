@@ -22,6 +22,7 @@ from typing import Any, Final
 import orjson
 
 from serantau.config import NodeConfig
+from serantau.desk.relay import open_relay, signing_key
 from serantau.desk.share import Share
 from serantau.errors import BadInput, ConfigError, Conflict, Forbidden, NotFound
 from serantau.node import Node
@@ -41,7 +42,6 @@ from serantau.wire.mail import Attached, Letter, Outcome, Relay, compose
 from serantau.wire.openpgp import Certificate, Key, read_certificate
 from serantau.wire.webhook import post
 
-KEY_FILE: Final = "openpgp.asc"
 _FIRST_WAIT: Final = 300_000_000
 _LONGEST_WAIT: Final = 6 * 3600 * 1_000_000
 _PLAIN_BYTES: Final = 2_000_000
@@ -296,7 +296,7 @@ class Courier:
         Raises:
             ConfigError: the settings cannot be used.
         """
-        relay = self._opened()
+        relay = open_relay(self._node)
         fault = relay.probe()
         relay.leave()
         return fault
@@ -500,12 +500,7 @@ class Courier:
     def _signing_key(self) -> Key | None:
         """Give the key that signs, when there is one."""
         if not self._key_read:
-            named = self._node.config.mail.key_file
-            path = self._node.config.keys / KEY_FILE
-            if named:
-                path = self._node.home / named
-            if named or path.exists():
-                self._key = Key.from_file(path)
+            self._key = signing_key(self._node)
             self._key_read = True
         return self._key
 
@@ -530,29 +525,8 @@ class Courier:
         if contact.kind is Kind.FOLDER:
             return put_into(Path(contact.address), delivery.key, content, handing)
         if self._relay is None:
-            self._relay = self._opened()
+            self._relay = open_relay(self._node)
         return self._relay.send(contact.address, content, handing)
-
-    def _opened(self) -> Relay:
-        mail = self._node.config.mail
-        password = ""
-        if mail.password_file:
-            path = self._node.home / mail.password_file
-            try:
-                password = path.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as fault:
-                raise ConfigError(f"mail.password_file {path}: {fault}.") from fault
-        return Relay(
-            mail.host,
-            mail.port,
-            security=mail.security,
-            user=mail.user,
-            password=password,
-            sender=mail.bounces or mail.sender,
-            ca=mail.ca,
-            hello=mail.hello,
-            timeout=mail.timeout_seconds,
-        )
 
 
 def _levels(notice: Notice) -> dict[Tlp, int]:

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from serantau.desk.courier import Courier
+from serantau.desk.reach import Reach
 from serantau.errors import ConfigError, TooLarge
 from serantau.node import Node
 from serantau.wire.bounce import read_bounce
@@ -22,10 +23,10 @@ _log = structlog.get_logger(__name__)
 
 
 def take_back(node: Node, raw: bytes, actor: str) -> bool:
-    """Take in a letter that may tell of a notice of ours; says whether it did."""
+    """Take in a letter that may tell of mail of ours; says whether it did."""
     if read_bounce(raw) is None:
         return False
-    return Courier(node, actor).bounced(raw) is not None
+    return Courier(node, actor).bounced(raw) is not None or Reach(node).bounced(raw)
 
 
 class Returned:

@@ -145,6 +145,11 @@ class Key:
         used = pysequoia.Sig.from_bytes(signature).hash_algorithm
         return signature, f"pgp-{str(used).rpartition('.')[2].lower()}"
 
+    def sign_text(self, text: str) -> str:
+        """Give a text with its signature around it (RFC 9580 §7)."""
+        mode = pysequoia.SignatureMode.CLEAR
+        return bytes(pysequoia.sign(self.signer(), text.encode(), mode=mode)).decode()
+
     def __repr__(self) -> str:
         return f"Key({self.fingerprint})"
 

@@ -35,6 +35,8 @@ COMMANDS = {
     "party": ("party", "Those whom something may be released to."),
     "asset": ("asset", "What parties answer for: networks, domains, countries."),
     "contact": ("contact", "Where parties are reached; nothing is sent elsewhere."),
+    "contacts": ("contacts", "Whom to reach, for what, and whether they answer."),
+    "oncall": ("oncall", "Tell whom to call now: who has the watch, the time there."),
     "notice": ("notice", "Tell owners what was seen on their machines, once."),
     "lane": ("lane", "Take events in from files and feeds, see how far they came."),
     "events": ("events", "Ask the archive of events."),
@@ -48,7 +50,7 @@ COMMANDS = {
     "doctor": ("doctor", "Check the node, and say how to mend what is wrong."),
 }
 # Commands that are one word, with nothing below them.
-SINGLE = ("init", "serve", "load", "show", "search", "export", "doctor")
+SINGLE = ("init", "serve", "load", "show", "search", "oncall", "export", "doctor")
 
 
 class Entrance(TyperGroup):

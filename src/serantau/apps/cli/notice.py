@@ -429,8 +429,8 @@ def key(ctx: typer.Context) -> None:
 
     It prints the certificate, for those who check signatures.
     """
-    from serantau.desk.courier import KEY_FILE
     from serantau.desk.found import write_whole
+    from serantau.desk.relay import KEY_FILE
     from serantau.errors import BadRequest
     from serantau.wire.openpgp import Key
 

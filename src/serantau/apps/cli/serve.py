@@ -57,6 +57,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
     from serantau.desk.forget import Forgetting
     from serantau.desk.lane_work import LaneWork
     from serantau.desk.ledger import Book
+    from serantau.desk.reach import Reach
     from serantau.desk.recall import Recalling
     from serantau.desk.signing import introduce
     from serantau.desk.telling import Telling
@@ -74,8 +75,9 @@ def _follow(node: Node, stop: threading.Event) -> None:
         Telling(node).run,
         Book(node).run,
         Forgetting(node).run,
-        Recalling(node).run,
+        Reach(node).run,
         CaseLog(node).run,
+        Recalling(node).run,
     )
     with ThreadPoolExecutor(len(runs), "serantau-work") as threads:
         works = [threads.submit(until, run) for run in runs]

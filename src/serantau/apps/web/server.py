@@ -24,7 +24,17 @@ from litestar.datastructures import State
 from litestar.types import HTTPScope, Message, Receive, Send
 
 from serantau.apps import taxii as taxii_door
-from serantau.apps.web import abroad, api, behalf, cases, hints, ledger, recalls, status
+from serantau.apps.web import (
+    abroad,
+    api,
+    behalf,
+    cases,
+    contacts,
+    hints,
+    ledger,
+    recalls,
+    status,
+)
 from serantau.apps.web.api.objects import Loads
 from serantau.apps.web.faults import REQUEST_ID, tell
 from serantau.apps.web.hall import Asking, Hall
@@ -191,10 +201,11 @@ def create_app(node: Node) -> Doors:
             taxii_door.routes(),
             hints.routes(),
             abroad.routes(),
-            cases.routes(),
             behalf.routes(),
+            cases.routes(),
             ledger.routes(),
             recalls.routes(),
+            contacts.routes(),
             status.routes(),
             api.routes(),
         ],
