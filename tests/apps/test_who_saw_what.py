@@ -73,6 +73,9 @@ NO_DECISION = MappingProxyType(
     }
 )
 
+# They need an object that was recalled: test_api_recalls holds that each is noted.
+ELSEWHERE = frozenset({"make-recall", "keep-object", "let-object-go", "note-answer"})
+
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Give every command of the command line, by name, with its function."""
@@ -222,7 +225,8 @@ def test_every_verb_that_changes_something_leaves_a_decision(api: Api) -> None:
         for method, one in methods.items()
         if method != "get"
     }
-    assert {name for name, *_ in CHANGES} == changing - NO_DECISION.keys()
+    here = changing - NO_DECISION.keys() - ELSEWHERE
+    assert {name for name, *_ in CHANGES} == here
     api.load(indicator(2, pattern="[x"), indicator(3, pattern="[x"))
     for name, method, path, body in CHANGES:
         before = len(rows(api, "decision"))

@@ -32,6 +32,7 @@ from serantau.records.database import Database
 from serantau.records.migrations import current, head
 from serantau.records.peers import Peer, Peers
 from serantau.records.pins import Pins
+from serantau.records.recalls import Recalls
 from serantau.records.seal import Seal
 from serantau.wire.profile import load_profile
 
@@ -119,6 +120,7 @@ def checkup(
         yield from _records(node)
         yield from _clock(node)
         yield from _log(node)
+        yield from _recalls(node)
         yield from _behalf(node)
         yield from _lane(node, peers)
         if peers:
@@ -403,6 +405,19 @@ def _clock(node: Node) -> Iterator[Finding]:
         yield _warn("clock", said, mend)
     else:
         yield _ok("clock", f"{moment(now):%Y-%m-%d %H:%M:%S}Z, after the last stamp")
+
+
+def _recalls(node: Node) -> Iterator[Finding]:
+    """Tell of recalls without an answer, and of those that are not believed."""
+    with node.db.read() as tx:
+        mine, silent, doubted = Recalls.counts(tx)
+    if mine or doubted:
+        said = f"{mine:,} of this node's own, {silent:,} parties have not answered"
+        yield _ok("recalls", said)
+    if doubted:
+        said = f"{doubted:,} that came are not believed, and so not followed"
+        mend = "`serantau recall list` says why; `serantau key pin` mends most of it."
+        yield _warn("recalls", said, mend)
 
 
 def _log(node: Node) -> Iterator[Finding]:

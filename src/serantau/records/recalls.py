@@ -220,6 +220,17 @@ class Recalls:
             )
         )
 
+    @staticmethod
+    def counts(tx: Tx) -> tuple[int, int, int]:
+        """Count own recalls, parties without an answer to one, and doubted recalls."""
+        row = tx.row(
+            "SELECT (SELECT count(*) FROM recall WHERE mine) AS mine, "
+            "(SELECT count(*) FROM recall_party p JOIN recall r ON r.n = p.recall "
+            "WHERE r.mine AND p.number > 0 AND p.state = '') AS silent, "
+            "(SELECT count(*) FROM recall WHERE hold = 0) AS doubted"
+        )
+        return int(row.mine), int(row.silent), int(row.doubted)
+
     # Whom it is for
 
     @staticmethod

@@ -74,6 +74,11 @@ def test_a_recall_is_asked_for_shown_and_answered_by_hand(home: Path) -> None:
     assert "recalled, kept here" in run("show", ours).out
     (row,) = run("recall", "list", "--json").json["recalls"]
     assert row["object"] == ours
+    with opened(home) as node:
+        assert not take(node, text_of(by("vn", indicator(3)), "vn", node="vn"))
+    doctor = run("doctor", "--no-peers").out
+    assert "1 of this node's own, 0 parties have not answered" in doctor
+    assert "1 that came are not believed" in doctor
 
 
 def test_what_another_recalled_is_told_and_may_be_kept(home: Path) -> None:

@@ -17,6 +17,7 @@ from serantau.apps.web.api import (
     parties,
     peers,
     quarantine,
+    recalls,
     releases,
     users,
 )
@@ -32,6 +33,7 @@ def routes() -> Router:
             *objects.HANDLERS,
             *events.HANDLERS,
             *releases.HANDLERS,
+            *recalls.HANDLERS,
             *peers.HANDLERS,
             *parties.HANDLERS,
             *collections.HANDLERS,
