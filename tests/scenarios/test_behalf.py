@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from samples import made
+from serantau.desk import publisher
 from serantau.desk.behalf import Behalf, Edits, Plan
 from serantau.desk.handout import Handout
 from serantau.desk.keys import Keys, standing
@@ -448,6 +449,19 @@ def test_nobody_hands_over_what_is_not_to_be_published_or_anothers(
     region[HUB].plant({**fair, "created": EXACT, "modified": EXACT})
     with pytest.raises(Conflict, match="came from elsewhere"):
         hub.publish(number)
+
+
+def test_what_waits_is_bounded(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Publisher(region[HUB].node)
+    monkeypatch.setattr(publisher, "_WAITING_MOST", 1)
+    hand(region, "th")
+    hand(region, "vn")
+    assert len(hub.all()) == 1
+    hub.publish(1)
+    monkeypatch.setattr(publisher, "_LARGEST", 99)
+    region[HUB].sync()
+    (_, held) = hub.all()
+    assert "expected at most 99" in held.reason
 
 
 def test_a_sealed_origin_opens_with_passphrase_and_reason_only(region: Region) -> None:

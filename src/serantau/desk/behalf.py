@@ -172,13 +172,11 @@ class Behalf:
         if gone and not plan.number:
             raise BadRequest(f"{gone[0]} is revoked.")
         told = {one: data for one, (_, data) in held.items()}
+        # An observable's id says what it is; others keep the one they once got.
         names = {
             one: new_id_of(data, plan.ids.get(one, "").partition("--")[2] or _fresh())
             for one, data in told.items()
         }
-        names = {**names, **{x: y for x, y in plan.ids.items() if x in names}}
-        # An observable's id says what it is: the same content has the same.
-        names |= {x: new_id_of(told[x], "") for x in names if _is_made(told[x])}
         marks = {
             one: self._marks(tx, found, known, plan.tlp)
             for one, (found, _) in held.items()
@@ -459,11 +457,6 @@ def _counts(parcel: Mapping[str, Any]) -> dict[Tlp, int]:
 
 def _is_observable(object_id: str) -> bool:
     return object_id.partition("--")[0] in OBSERVABLES
-
-
-def _is_made(data: Mapping[str, Any]) -> bool:
-    """Say whether an object's new id is made of its content."""
-    return data["type"] in OBSERVABLES and bool(new_id_of(data, "").partition("--")[2])
 
 
 def _shown(

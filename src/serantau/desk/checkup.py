@@ -454,10 +454,10 @@ def _log(node: Node) -> Iterator[Finding]:
 
 def _behalf(node: Node) -> Iterator[Finding]:
     """Tell what waits to be published on behalf."""
-    from serantau.records.behalf import WAITING, Given, Taken
+    from serantau.records.behalf import Given, Taken
 
     with node.db.read() as tx:
-        came = sum(one.state == WAITING for one in Taken().all(tx))
+        came = Taken().waiting(tx)
         now = tx.clock.now()
         late = [
             one for one in Given().all(tx) if one.waits and (now - one.at) / 1e6 > _DAY

@@ -58,6 +58,7 @@ PUBLIC_FILE: Final = "behalf.pub.pem"
 _AT_ONCE: Final = 50
 # More than people look at: who hands over more waits.
 _WAITING_MOST: Final = 500
+_LARGEST: Final = 10_000_000
 _MILLISECOND: Final = 1000
 _FREE: Final = (Tlp.CLEAR, Tlp.GREEN)
 # RFC 9180.
@@ -105,16 +106,15 @@ class Publisher:
             held = node.registry.parties(tx).get(peer.name)
             if held is None or held[1].kind is not Kind.MEMBER:
                 return
-            rows = self.rows.all(tx)
-        refused = tuple(row.hand for row in rows if row.state == REFUSED)[-MOST:]
-        waiting = sum(row.state == WAITING for row in rows)
+            refused = self.rows.refused(tx, MOST)
+            waiting = self.rows.waiting(tx)
         question = Question(refused=refused, sealed=self._public is not None)
         for _ in range(min(_AT_ONCE, _WAITING_MOST - waiting)):
             parcel = ask(client.line, question)
             if parcel is None:
                 return
             self.take(parcel, peer.name)
-            question = replace_question(question, parcel)
+            question = Question(parcel.hand, parcel.step, sealed=question.sealed)
 
     def take(self, parcel: Parcel, member: str) -> None:
         """Keep a parcel until a person decides; what it revokes is revoked now.
@@ -144,10 +144,12 @@ class Publisher:
         held = replace(held, step=parcel.step, published=left)
         if not parcel.objects:
             return replace(held, state=WITHDRAWN, body=b"")
+        body = orjson.dumps(parcel.objects)
         fault = self._fault(tx, parcel, held)
+        if len(body) > _LARGEST:
+            fault = f"{len(body):,} bytes, expected at most {_LARGEST:,}"
         if fault:
             return replace(held, state=REFUSED, reason=fault, body=b"")
-        body = orjson.dumps(parcel.objects)
         return replace(held, state=WAITING, reason="", body=body)
 
     def _fault(self, tx: Tx, parcel: Parcel, held: Held) -> str:
@@ -401,11 +403,6 @@ def _write(path: Path, content: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
-
-
-def replace_question(question: Question, parcel: Parcel) -> Question:
-    """Ask on: what came is here."""
-    return Question(parcel.hand, parcel.step, (), question.sealed)
 
 
 def _after(before: Mapping[str, Any], now: int) -> str:

@@ -258,6 +258,24 @@ class Taken:
         """Give every row, oldest first."""
         return [_held(row) for row in tx.rows(_HELD + "ORDER BY n")]
 
+    def waiting(self, tx: Tx) -> int:
+        """Count what waits for a person."""
+        return int(
+            tx.value(
+                "SELECT count(*) FROM behalf_held WHERE state = :state", state=WAITING
+            )
+        )
+
+    def refused(self, tx: Tx, most: int) -> tuple[str, ...]:
+        """Give the random ids of what was refused, the newest."""
+        rows = tx.rows(
+            "SELECT hand FROM behalf_held WHERE state = :state ORDER BY n DESC "
+            "LIMIT :most",
+            state=REFUSED,
+            most=most,
+        )
+        return tuple(str(row.hand) for row in rows)
+
     def find(self, tx: Tx, hand: str) -> Held | None:
         """Give the one of a random id, if there is one."""
         row = tx.row(_HELD + "WHERE hand = :hand", hand=hand)
