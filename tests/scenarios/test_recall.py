@@ -362,3 +362,34 @@ def test_a_recall_that_is_killed_at_any_commit_is_made_and_told_once(
             kind=goes.held.kind,
             node="th",
         )
+
+
+def test_recalls_are_the_same_in_both_databases(tmp_path: Path, store_url: str) -> None:
+    with Region(tmp_path, ["th", "sg"], store_urls={"th": store_url}) as region:
+        region.mesh()
+        ours, narrowed = of_th(), of_th()
+        theirs = {**of_th(), "created_by_ref": identity_of("sg")}
+        region.load("th", [ours, narrowed])
+        region.load("sg", [theirs])
+        region.sync()
+        red = {"modified": LATER, "object_marking_refs": [TLP_2_IDS[Tlp.RED]]}
+        region.load("th", [{**narrowed, **red}])
+        th, sg = Recalling(region["th"].node), Recalling(region["sg"].node)
+        th.recall([ours["id"]], "the wrong host")
+        sg.recall([theirs["id"]], "")
+        for _ in range(2):
+            for recalling, site in ((th, region["th"]), (sg, region["sg"])):
+                recalling.settle()
+                site.sync()
+        for thing in (ours, narrowed):
+            assert states(region["th"], thing) == {"sg": ("withdrawn", "", "")}
+        assert states(region["sg"], theirs) == {"th": ("withdrawn", "", "")}
+        node = region["th"].node
+        with node.db.read() as tx:
+            for text in (theirs["id"], theirs["name"], "n" + theirs["pattern"][25:-2]):
+                assert node.search.find(tx, text) == []
+            assert th.rows.counts(tx) == (2, 0, 0)
+        assert th.keep(theirs["id"], "order 5", "ann") == 1
+        assert held(region["th"], theirs) == [(theirs["modified"], Recalled.KEPT)]
+        with node.db.read() as tx:
+            assert [one.id for one in node.search.find(tx, theirs["id"])]

@@ -276,7 +276,7 @@ class Recalling:
     # By hand
 
     def keep(self, object_id: str, reason: str, actor: str) -> int:
-        """Keep an object because the law says so, recalled or not.
+        """Keep an object because the law says so, once it is recalled or already was.
 
         It leaves by no way all the same. Gives how many recalls are answered anew.
 

@@ -221,7 +221,10 @@ def keep(
     end: Annotated[bool, typer.Option("--end", help="Keep it no longer.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Keep an object under a legal duty, recalled or not. It leaves no more."""
+    """Keep an object under a legal duty once it is recalled, or already was.
+
+    It leaves no more all the same; the node's own people still read it.
+    """
     from serantau.desk.recall import Recalling
 
     with opened(ctx) as node:

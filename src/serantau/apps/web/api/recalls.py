@@ -196,7 +196,7 @@ async def make_recall(
 async def keep_object(
     request: Asking, object_id: ObjectId, data: JSONBody[KeepGiven]
 ) -> None:
-    """Keep an object under a legal duty, recalled or not. It leaves no more."""
+    """Keep an object under a legal duty once it is recalled, or already was."""
     node, user = node_of(request), caller_of(request).user
     await hall_of(request).run(
         Lane.WRITE, lambda: Recalling(node).keep(object_id, data.reason, user)
