@@ -162,7 +162,9 @@ def _print(told: Dossier) -> None:
 def signed_in_words(found: Examined) -> str:
     """Say in one line how it stands with a signature."""
     if found.standing == "valid":
-        return f"{found.reason}, with key {found.key_id}".capitalize()
+        # Only the first letter: an id is written as it is.
+        said = f"{found.reason}, with key {found.key_id}"
+        return said[:1].upper() + said[1:]
     if found.standing == "unsigned":
         return "Unsigned: nobody proves who wrote it"
     kind = "unknown key" if found.standing == "unknown_key" else "invalid"
