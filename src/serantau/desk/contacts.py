@@ -19,6 +19,7 @@ import orjson
 
 from serantau.clock import instant, moment
 from serantau.desk.audit import zone_named
+from serantau.desk.case_log import parties_of
 from serantau.desk.keys import Keys, standing
 from serantau.desk.recall import Recalling
 from serantau.desk.share import Share
@@ -33,7 +34,6 @@ from serantau.node import Node
 from serantau.records import acts
 from serantau.records.cards import PERSON, Cards, Check
 from serantau.records.database import Tx
-from serantau.records.pins import Pins
 from serantau.records.recalls import Recalls
 from serantau.rules.card import (
     Card,
@@ -180,7 +180,7 @@ class Contacts:
     def _held(self, tx: Tx, ids: Sequence[str] | None = None) -> list[Held]:
         node, own = self._node, self._node.config.node.identity
         markings = node.audiences.known(tx)
-        parties = identities(node, tx)
+        parties = parties_of(node, tx)
         ring, checks, found = self._keys.ring(tx), self._cards.checks(tx), []
         for object_id in self._cards.ids(tx) if ids is None else ids:
             versions = node.search.versions(tx, object_id)
@@ -528,15 +528,6 @@ def _called(
 def short(object_id: str, letters: int = 8) -> str:
     """Give the beginning of a card's UUID, by which people name it."""
     return object_id.removeprefix("identity--")[:letters]
-
-
-def identities(node: Node, tx: Tx) -> dict[str, str]:
-    """Give the names of the parties here by identity, as configured or proven."""
-    known = {pin.identity: pin.party for pin in Pins().all(tx) if pin.identity}
-    for name, (_, party) in node.registry.parties(tx).items():
-        if party.identity:
-            known[party.identity] = name
-    return known
 
 
 def zone_table(name: str, at: int) -> Zone:
