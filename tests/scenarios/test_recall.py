@@ -25,6 +25,7 @@ from recalls import (
 from serantau.clock import SystemClock, instant, stix_text
 from serantau.config import RecallSection
 from serantau.desk.recall import Recalling
+from serantau.desk.recount import recount
 from serantau.errors import BadRequest, Conflict, Forbidden, NotFound
 from serantau.rules.head import take_apart
 from serantau.rules.marking import TLP_2_IDS, Recalled, Tlp, make_audience
@@ -224,6 +225,7 @@ def test_what_is_dropped_is_gone_and_stays_recalled(tmp_path: Path) -> None:
         )
         sg.open()
         sg.follow(region["th"])
+        region["th"].follow(sg)
         thing, kept = of_th(), of_th()
         region.load("th", [thing, kept])
         region.sync()
@@ -239,6 +241,8 @@ def test_what_is_dropped_is_gone_and_stays_recalled(tmp_path: Path) -> None:
             Recalling(sg.node).settle()
         assert held(sg, thing) == []
         assert held(sg, kept) == [(kept["modified"], Recalled.KEPT)]
+        found = recount(sg.node, objects=True)
+        assert (found.fault, found.waiting) == ("", 0)
         sg.load([one.body])
         assert held(sg, thing) == [(thing["modified"], Recalled.HIDDEN)]
         Recalling(sg.node).settle()

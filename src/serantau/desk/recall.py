@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from serantau.desk.keys import Keys
+from serantau.desk.ledger import Book
 from serantau.desk.recall_table import RecallTable, Told
 from serantau.errors import (
     BadRequest,
@@ -55,6 +56,7 @@ DROPPED: Final = "dropped"
 _DOUBTED_OF_ONE: Final = 1000
 _POLL_SECONDS: Final = 5.0
 _DOUBT_ROUNDS: Final = 12
+_SEAL_SECONDS: Final = 5.0
 _END_OF_TIME: Final = 2**62
 _MADE_OF: Final = "What it was made of was recalled."
 
@@ -481,6 +483,9 @@ class Recalling:
         """Take out what is hidden, once it was looked up who got it."""
         with self._node.db.read() as tx:
             several = self.rows.to_be_dropped(tx, PATIENCE)
+        if several and not Book(self._node).seal(_SEAL_SECONDS):
+            # A leaf that is not made yet is made of the object's text.
+            return
         for object_id, added in several:
             with self._node.db.write() as tx:
                 if self.rows.hold(tx, object_id) is None:
