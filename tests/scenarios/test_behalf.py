@@ -437,12 +437,15 @@ def test_nobody_hands_over_what_is_not_to_be_published_or_anothers(
             ({**fair, "created_by_ref": identity_of("th")}, "publisher's name"),
             ({**fair, "object_marking_refs": [AUDIENCE["id"]]}, "marked"),
             ({**fair, "pattern": 7}, "/pattern"),
+            ({**fair, "id": "a\x00b"}, "'a\\x00b'"),
+            ({**fair, "x" * 9999: 1}, "has 'xxx"),
         )
     ):
         other = str(uuid.UUID(int=place, version=4))
         hub.take(msgspec.structs.replace(parcel, hand=other, objects=(wrong,)), "th")
         held = hub.all()[-1]
         assert (held.state, held.body) == ("refused", b"")
+        assert len(held.reason) <= 500
         assert why in held.reason
     hub.take(parcel, "th")
     number = hub.all()[-1].number

@@ -59,6 +59,7 @@ _AT_ONCE: Final = 50
 # More than people look at: who hands over more waits.
 _WAITING_MOST: Final = 500
 _LARGEST: Final = 10_000_000
+_LONGEST: Final = 500
 _MILLISECOND: Final = 1000
 _FREE: Final = (Tlp.CLEAR, Tlp.GREEN)
 # RFC 9180.
@@ -149,7 +150,7 @@ class Publisher:
         if len(body) > _LARGEST:
             fault = f"{len(body):,} bytes, expected at most {_LARGEST:,}"
         if fault:
-            return replace(held, state=REFUSED, reason=fault, body=b"")
+            return replace(held, state=REFUSED, reason=fault[:_LONGEST], body=b"")
         return replace(held, state=WAITING, reason="", body=body)
 
     def _fault(self, tx: Tx, parcel: Parcel, held: Held) -> str:
@@ -164,7 +165,7 @@ class Publisher:
                     orjson.dumps(self._dated(tx, data, tx.clock.now()))
                 )
             except Refused as fault:
-                return f"{data.get('id')}: {fault}"
+                return f"{data.get('id')!r}: {fault}"
             if self._is_anothers(tx, version.id, held):
                 return f"{version.id} is here already, and not from there"
         return ""
