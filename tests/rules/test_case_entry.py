@@ -164,6 +164,16 @@ def test_a_case_is_never_red() -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["due", "until"])
+def test_a_time_that_an_entry_names_exists(name: str) -> None:
+    right, wrong = (
+        written(Kind.EMBARGO, step="propose", **{name: f"2026-02-{day}T08:00:00.000Z"})
+        for day in (28, 30)
+    )
+    assert READER.read(orjson.dumps(right)).id == right["id"]
+    assert (refused(wrong).rule, refused(wrong).place) == ("time", f"/{name}")
+
+
 def test_an_unknown_kind_is_read_and_kept() -> None:
     task = written(Kind.TASK, name="x")
     later = {**task, "kind": "from-the-future", "x_more": ["y"]}

@@ -200,7 +200,8 @@ class Case:
     def waiting(self) -> list[Entry]:
         """Give the entries that wait for one that is not here, by id."""
         places = self._places
-        return [one for key, one in sorted(self._held.items()) if key not in places]
+        waiting = sorted(key for key in self._held if key not in places)
+        return [self._held[key] for key in waiting]
 
     @property
     def missing(self) -> list[str]:

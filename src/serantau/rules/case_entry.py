@@ -18,6 +18,7 @@ import msgspec
 
 from serantau.clock import stix_text
 from serantau.rules.canonical import agreed
+from serantau.rules.facts import check_time
 from serantau.rules.level import Tlp
 from serantau.rules.marking import DECLARED, DECLARED_BY, TLP_2_IDS, make_audience
 from serantau.rules.refusal import Refused, shown
@@ -221,6 +222,7 @@ def check_entry(data: Mapping[str, Any]) -> None:
     2. Its id is the one of its content.
     3. It is marked with the audience of its own case and with one TLP level, below RED;
        further markings only restrict.
+    4. The times that it names exist.
 
     Raises:
         Refused: the first finding.
@@ -256,6 +258,9 @@ def check_entry(data: Mapping[str, Any]) -> None:
             shown(marks),
             "exactly one TLP 2.0 level, and no TLP:RED, which never goes by machine",
         )
+    for name in ("due", "until"):  # 4
+        if name in data:
+            check_time(data[name], f"/{name}")
 
 
 _MARKS: Final = frozenset(TLP_2_IDS[level] for level in LEVELS)
