@@ -194,6 +194,7 @@ def test_no_rubbish_in_a_card_stops_the_reader(said: dict[str, Any]) -> None:
         ({"zone": ""}, "zone: "),
         ({"deputies": (ID,)}, "names itself"),
         ({"party": "TH!"}, "party: "),
+        ({"party": ""}, "party: empty"),
         ({"name": " "}, "name: it is empty"),
         ({"confidence": 101}, "confidence: "),
         ({"mail": ("a@b\n",)}, "mail: "),

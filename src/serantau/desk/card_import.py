@@ -38,7 +38,14 @@ class Import:
     """Contacts of one file, for one node."""
 
     def __init__(
-        self, node: Node, data: bytes, *, name: str, party: str = "", source: str = ""
+        self,
+        node: Node,
+        data: bytes,
+        *,
+        name: str,
+        party: str = "",
+        source: str = "",
+        duties: Sequence[Duty] = (),
     ) -> None:
         """Read a file; nothing is written.
 
@@ -48,6 +55,7 @@ class Import:
             name: what it is called.
             party: of those that name none.
             source: of those that name none; empty: the file's name and today.
+            duties: of those that name none, as no address book does.
 
         Raises:
             BadInput: it cannot be read at all.
@@ -55,6 +63,7 @@ class Import:
         self._contacts = Contacts(node)
         self._node = node
         self._party = party
+        self._duties = tuple(duties)
         today = f"{moment(node.clock.now()):%Y-%m-%d}"
         self._source = source or f"{name}, imported {today}"
         held = [one for one in self._contacts.all() if one.origin == OURS]
@@ -64,7 +73,11 @@ class Import:
         draft, faults = _draft(entry, self._party)
         before = next((one.card for one in held if _same(one.card, entry, draft)), None)
         card = _joined(before, draft, entry)
-        card = replace(card, source=card.source or self._source)
+        card = replace(
+            card,
+            source=card.source or self._source,
+            duties=card.duties or self._duties,
+        )
         try:
             whole = checked(replace(card, id=card.id or _NOWHERE))
             card = replace(whole, id=card.id)

@@ -468,6 +468,8 @@ def checked(card: Card) -> Card:
     marked = card_object(card, creator="", created=0, modified=0, marks=())
     read, told = read_card(marked)
     faults += told
+    if not card.party:
+        faults.append("party: empty, expected whose card it is")
     if not read.duties:
         faults.append(f"duties: none, expected one of {', '.join(Duty)}")
     if (Duty.SECTOR in read.duties) != bool(read.sector):

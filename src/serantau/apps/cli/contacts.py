@@ -471,6 +471,7 @@ def import_(
         str, typer.Option(help="Of those that name none.", metavar="PARTY")
     ] = "",
     source: Annotated[str, typer.Option(help="Of those that name none.")] = "",
+    duty: Duties = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would become of it.")
     ] = False,
@@ -481,7 +482,12 @@ def import_(
 
     with opened(ctx) as node:
         work = Import(
-            node, file.read_bytes(), name=file.name, party=party, source=source
+            node,
+            file.read_bytes(),
+            name=file.name,
+            party=party,
+            source=source,
+            duties=_duties(duty or ()),
         )
         kept = [] if dry_run else work.keep()
     rows = [
