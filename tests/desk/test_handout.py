@@ -464,6 +464,11 @@ def test_whole_file_is_for_its_user_only_and_takes_one_writer(tmp_path: Path) ->
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(BadRequest, match="is a folder"), whole(tmp_path):
         pass
+    # As root a device such as /dev/null would be replaced by a file.
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadRequest, match="is no file"), whole(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_fault_in_writing_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:

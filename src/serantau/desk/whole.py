@@ -20,11 +20,14 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     writes it may read it.
 
     Raises:
-        BadRequest: there is a folder of that name.
+        BadRequest: what is there is a folder, or a device or pipe, and no file.
         Conflict: it is just being written by another.
     """
     if path.is_dir():
         raise BadRequest(f"{path} is a folder.", mend="Name a file in it.")
+    if path.exists() and not path.is_file():
+        # /dev/null would be gone for everybody.
+        raise BadRequest(f"{path} is no file.", mend="Name a file, or - where that is.")
     draft = path.with_name(f".{path.name}.new")
     handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as stream:
