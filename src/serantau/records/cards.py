@@ -200,8 +200,8 @@ class Cards:
         if row is None:
             return None
         one = Ask(*row)
-        self.move(tx, one, WAITING, SENDING, tries=one.tries + 1)
-        return one
+        taken = self.move(tx, one, WAITING, SENDING, tries=one.tries + 1)
+        return one if taken else None
 
     def move(self, tx: Tx, ask: Ask, before: str, after: str, **values: Any) -> bool:
         """Put an ask from one state into another; False when it is not in the first."""
