@@ -6,6 +6,7 @@ from serantau.rules.case_entry import ENTRY_EXTENSION
 from serantau.rules.case_schema import NEEDED
 from serantau.rules.case_states import table_markdown
 from serantau.rules.case_steps import FLAGS
+from serantau.rules.severity import table_markdown as table_of_severity
 
 PAGE = Path(__file__).parents[2] / "docs" / "cases.md"
 
@@ -13,6 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "cases.md"
 def test_the_page_has_every_state_flag_and_kind() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert table_markdown() in page
+    assert table_of_severity() in page
     assert ENTRY_EXTENSION in page
     for flag, meaning in FLAGS.items():
         assert f"| `{flag}` | {meaning} |" in page

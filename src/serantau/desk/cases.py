@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from serantau.clock import stix_text
+from serantau.clock import instant, stix_text
 from serantau.desk.case_incident import SOURCE
 from serantau.desk.case_log import CaseLog, parties_of
 from serantau.desk.keys import Keys
@@ -24,6 +24,7 @@ from serantau.records import acts
 from serantau.records.cases import Cases, Note, OwnFile, OwnTask, PartRow, Row, Summary
 from serantau.records.database import Tx
 from serantau.rules.case import Case, Line
+from serantau.rules.case_clock import Clocks, Duty, clocks, duties
 from serantau.rules.case_entry import (
     LEVELS,
     TYPE,
@@ -36,6 +37,7 @@ from serantau.rules.case_entry import (
 from serantau.rules.case_states import steps_to
 from serantau.rules.case_steps import FLAGS, Flag, State
 from serantau.rules.marking import Tlp, audience_extension_objects
+from serantau.rules.profile import NOT_LISTED
 from serantau.rules.realm import LIVE, PROPERTY
 from serantau.rules.refusal import Refused
 from serantau.rules.stix import ObjectVersion, id_key
@@ -54,8 +56,9 @@ class View:
 
     summary: its line of the board. state: what its entries come to. lines: the log.
     waiting: entries that wait, with what they wait for in `missing`. doubts: entries
-    that are not folded because of their signatures. names: of parties, by identity.
-    notes, tasks, files: what is private.
+    that are not folded because of their signatures. clocks: what is due of whom.
+    duties: of this state to report, as the profile lists them. names, zones: of
+    parties, by identity; zones are IANA names. notes, tasks, files: what is private.
     """
 
     summary: Summary
@@ -64,8 +67,11 @@ class View:
     waiting: list[str]
     missing: list[str]
     doubts: list[Row]
+    clocks: Clocks
+    duties: list[Duty]
     parts: list[PartRow]
     names: dict[str, str]
+    zones: dict[str, str]
     notes: list[Note]
     tasks: list[OwnTask]
     files: list[OwnFile]
@@ -543,9 +549,30 @@ class Casework:
                 waiting=[one.id for one in folded.waiting],
                 missing=folded.missing,
                 doubts=cases.doubts(tx, summary.id),
+                clocks=clocks(folded),
+                duties=self._duties(folded.state),
                 parts=cases.parts(tx, summary.id),
-                names=parties_of(self._node, tx),
+                names=(names := parties_of(self._node, tx)),
+                zones=self._zones(names),
                 notes=cases.notes(tx, summary.id),
                 tasks=cases.tasks(tx, summary.id),
                 files=cases.files(tx, summary.id),
             )
+
+    def _duties(self, state: State) -> list[Duty]:
+        """Give what this state has to report by the profile, from our invitation on."""
+        part = state.parts.get(self._node.config.node.identity)
+        if part is None or state.closed:
+            return []
+        own = self._node.config.node.member
+        rows = [row for row in self._node.profile.clocks if row.member == own]
+        return duties(rows, instant(part.invited))
+
+    def _zones(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Give the zone of each party that the profile has one of."""
+        found = {}
+        for identity, name in names.items():
+            member = self._node.profile.member(name)
+            if member is not None and member.zones[0] != NOT_LISTED:
+                found[identity] = member.zones[0]
+        return found

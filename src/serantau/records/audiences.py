@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -385,7 +384,7 @@ class Audiences:
         circles, parties = by
         known: Mapping[str, Marking] = self.known(tx, _named_by([marking_set]))
         if arriving:
-            known = ChainMap(dict(arriving), known)
+            known = {**known, **arriving}
         rows = [
             _row(
                 place,

@@ -291,28 +291,18 @@ class Batches:
             if given and total > size:
                 break
             given.append(batch)
-        if not given:
-            return []
-        (state,) = {_next(batch, Step.CLAIM).value for batch in given}
-        which = tx.among("n", "numbers")
-        numbers = tx.array([batch.number for batch in given])
         # Who brings a batch waits meanwhile: one statement, however many there are.
-        tx.run(
+        rows = tx.rows(
             "UPDATE batch SET state = :state, worker = :worker, lease = :lease, "
-            f"attempts = attempts + 1, began = :now, ended = 0 WHERE {which}",
-            state=state,
+            "attempts = attempts + 1, began = :now, ended = 0 WHERE "
+            f"{tx.among('n', 'numbers')} RETURNING {_COLUMNS}",
+            state=State.RUNNING.value,
             worker=worker,
             lease=now + int(seconds * _SECOND),
             now=now,
-            numbers=numbers,
+            numbers=tx.array([batch.number for batch in given]),
         )
-        return [
-            _batch(row)
-            for row in tx.rows(
-                f"SELECT {_COLUMNS} FROM batch WHERE {which} ORDER BY n",
-                numbers=numbers,
-            )
-        ]
+        return sorted(map(_batch, rows), key=lambda batch: batch.number)
 
     def _give_up(self, tx: Tx, now: int) -> None:
         """End what was claimed so often that it is the batch that ends its workers."""

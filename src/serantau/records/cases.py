@@ -281,7 +281,14 @@ class Cases:
     def parts(self, tx: Tx, case: str) -> list[PartRow]:
         """Give who is in a case, by identity."""
         return [
-            PartRow(*tuple(row)[:5], bool(row.mail))
+            PartRow(
+                party=row.party,
+                name=row.name,
+                state=row.state,
+                invited=int(row.invited),
+                answered=int(row.answered),
+                mail=bool(row.mail),
+            )
             for row in tx.rows(
                 "SELECT party, name, state, invited, answered, mail FROM case_part "
                 "WHERE case_id = :case ORDER BY party",

@@ -31,6 +31,14 @@ Text = Annotated[str, typer.Option(metavar="TEXT", help="What to say with it.")]
 Severity = Annotated[
     str, typer.Option(help="baseline, low, medium, high, severe or emergency.")
 ]
+Factors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--factor",
+        metavar="NAME=ANSWER",
+        help="Score the severity: as function=degraded; repeated. See docs/cases.md.",
+    ),
+]
 Class = Annotated[
     str, typer.Option("--class", metavar="RSIT", help="As fraud:phishing (RSIT).")
 ]
@@ -59,13 +67,14 @@ def open_(
         str, typer.Option(help="Level of all of its log, up to AMBER+STRICT.")
     ] = "AMBER",
     severity: Severity = "",
+    factor: Factors = None,
     class_: Class = "",
     national: National = "",
     text: Text = "",
     as_json: Json = False,
 ) -> None:
     """Open a case and invite parties. Who is invited gets its log, nobody else does."""
-    said = _said(text, severity, class_, national)
+    said = _said(text, severity or _scored(factor), class_, national)
     with _working(ctx) as work:
         made = work.open(name, parties or [], level=tlp, **said)
     _told(made, as_json, f"{brief(made.id)} is open: {made.name} ({made.level})")
@@ -220,7 +229,7 @@ def task(
         return
     if title:
         with _working(ctx) as work:
-            made, number = work.add_task(case, title, party, _instant(due))
+            made, number = work.add_task(case, title, party, instant_of(due))
         _told(made, as_json, f"Task {brief(number)}: {title}")
         return
     ((state, one),) = given.items()
@@ -241,7 +250,7 @@ def _own_task(
     with opened(ctx) as node:
         private = Private(node)
         if title:
-            number = private.add_task(case, title, _instant(due))
+            number = private.add_task(case, title, instant_of(due))
             say(f"Private task {number}: {title}. It stays here.")
         else:
             private.end_task(case, int(done))
@@ -259,13 +268,14 @@ def assess(
         ),
     ] = "",
     severity: Severity = "",
+    factor: Factors = None,
     class_: Class = "",
     national: National = "",
     text: Text = "",
     as_json: Json = False,
 ) -> None:
     """Say what this node makes of a case, and whether it works on it."""
-    said = _said(text, severity, class_, national)
+    said = _said(text, severity or _scored(factor), class_, national)
     _do(ctx, lambda work: work.assess(case, stance, **said), as_json, "Assessed.")
 
 
@@ -297,7 +307,7 @@ def embargo(
     as_json: Json = False,
 ) -> None:
     """Agree on not telling others yet: it holds when the owner and another agree."""
-    at = _instant(until)
+    at = instant_of(until)
     with _working(ctx) as work:
         made = work.embargo(case, step, at)
     _told(made, as_json, f"Embargo: {made.embargo}.")
@@ -406,7 +416,32 @@ def _said(text: str, severity: str, class_: str, national: str) -> dict[str, Any
     }
 
 
-def _instant(text: str) -> int:
+def _scored(factors: list[str] | None) -> str:
+    """Score the answers to some factors, and say how; empty for none."""
+    from serantau.errors import BadRequest
+    from serantau.rules.severity import FACTORS, score
+
+    if not factors:
+        return ""
+    answers = dict(each.partition("=")[::2] for each in factors)
+    try:
+        found = score(answers)
+    except ValueError as fault:
+        raise BadRequest(f"--factor: {fault}.") from fault
+    note(f"{found.points} of 100 points: {found.level}.")
+    for name, points in found.parts.items():
+        note(f"  {points:5.1f}  {FACTORS[name].question} {answers[name]}")
+    if found.open:
+        note(f"  not answered, not counted: {', '.join(found.open)}")
+    return found.level
+
+
+def instant_of(text: str) -> int:
+    """Read a time that a person gave; 0 for none.
+
+    Raises:
+        BadRequest: it is none.
+    """
     from serantau.clock import instant
     from serantau.errors import BadRequest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from serantau.apps.cli.case_due import clocks_of, duties_of, print_clocks
 from serantau.apps.cli.output import (
     Column,
     answer,
@@ -118,6 +119,7 @@ def print_case(view: View, as_json: bool) -> None:
         say(state.description)
     say()
     _print_parts(view)
+    print_clocks(view)
     _print_tasks(view)
     _print_lines(view)
     _print_private(view)
@@ -263,6 +265,8 @@ def _as_document(view: View) -> dict[str, Any]:
         **as_row(view.summary, view.names),
         "state": msgspec.to_builtins(view.state),
         "parties_named": {one.party: view.name(one.party) for one in view.parts},
+        "clocks": clocks_of(view),
+        "duties": duties_of(view),
         "log": [read(line) for line in view.lines],
         "waiting_entries": view.waiting,
         "missing_entries": view.missing,

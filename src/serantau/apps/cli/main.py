@@ -41,6 +41,7 @@ COMMANDS = {
     "lane": ("lane", "Take events in from files and feeds, see how far they came."),
     "events": ("events", "Ask the archive of events."),
     "case": ("case", "Work with other states on an incident: one shared log."),
+    "assist": ("assist", "Ask other states for help in a case, and answer them."),
     "circle": ("circle", "Groups of parties; who is in one is this node's secret."),
     "collection": ("collection", "The named parts of the store that callers see."),
     "quarantine": ("quarantine", "What was refused, with the reason."),
