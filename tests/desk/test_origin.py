@@ -28,6 +28,7 @@ from serantau.rules.trace import Traces
 AUDIENCE = make_audience(named=["sg"])
 OBJECT = made(
     "indicator",
+    id="indicator--6b0e3f7c-4f0c-4c4e-9d5b-0f6f2f2f9f11",
     description="see scan-bank7.csv, and x",
     object_marking_refs=[AUDIENCE["id"]],
 )
