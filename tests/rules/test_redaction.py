@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from samples import AT, IDENTITY, LATER, READER, TLP_AMBER, made, observable, read
 from serantau.rules.redaction import derive
 from serantau.rules.selector import path_of, without
+from serantau.rules.signature import SIGNATURE_EXTENSION
 
 MARK = "marking-definition--11111111-2222-4333-8444-555555555555"
 OWN = "identity--99999999-2222-4333-8444-555555555555"
@@ -62,6 +63,16 @@ def test_a_derived_object_is_a_new_one_without_the_marked_parts() -> None:
     assert relationship.data["relationship_type"] == "derived-from"
     assert relationship.data["source_ref"] == derived.id
     assert relationship.data["target_ref"] == data["id"]
+
+
+def test_what_is_left_is_not_what_its_creator_signed() -> None:
+    other = "extension-definition--12345678-2222-4333-8444-555555555555"
+    kept = {other: {"extension_type": "property-extension", "rank": 5}}
+    mark = {SIGNATURE_EXTENSION: {"extension_type": "property-extension", "jws": "x"}}
+    for extensions, left in ((kept | mark, kept), (mark, None)):
+        data = marked("malware", "description", description="x", extensions=extensions)
+        told = json.loads(READER.redact(read(data), OWN)[0].body)
+        assert told.get("extensions") == left
 
 
 def test_deriving_twice_gives_the_same_and_another_node_another_object() -> None:

@@ -84,6 +84,21 @@ def test_a_purpose_that_is_not_allowed_hands_over_nothing(
         assert node.ledger.log(tx, party=None, since=0, after=0, limit=10) == []
 
 
+def test_what_is_not_here_or_for_whom_it_ended_is_not_handed_over(
+    run: Run, tmp_path: Path
+) -> None:
+    police(run, tmp_path)
+    out = tmp_path / "x.json"
+    how = ("--to", "police", "--case", "17", "--yes")
+    nothing = run("share", "handover", out, ID.format(9), *how)
+    assert (nothing.code, "No object is named" in nothing.err) == (6, True)
+    assert run("party", "set", "police", "--until", "2020-01-01").code == 0
+    ended = run("share", "handover", out, ID.format(1), *how)
+    assert ended.code != 0
+    assert "party-ended" in ended.err
+    assert not out.exists()
+
+
 def test_pages_name_their_purpose_in_the_log_and_in_its_leaves(
     run: Run, home: Path, tmp_path: Path
 ) -> None:
