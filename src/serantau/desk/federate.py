@@ -7,6 +7,7 @@ by themselves: what a node already holds is not new to it.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -19,7 +20,7 @@ import structlog
 from serantau.desk.abroad import Abroad
 from serantau.desk.arriving import Arriving
 from serantau.desk.follow import Follow
-from serantau.desk.intake import Intake, Report
+from serantau.desk.intake import Intake, Report, uncollected
 from serantau.desk.keys import WAITING, Bringer
 from serantau.desk.publisher import Publisher
 from serantau.desk.reading import BATCH, Read, Reading
@@ -292,7 +293,7 @@ class Federation:
         reading = self._intake.reading(_origin(peer, collection))
         claimed = self._claimed(peer, client)
         try:
-            with closing(self._read(reading, arriving)) as batches:
+            with closing(self._read(reading, arriving)) as batches, uncollected():
                 for versions, faults in batches:
                     resume, held = arriving.passed()
                     report = self._admit(
@@ -302,6 +303,8 @@ class Federation:
                     pulled.new += report.new
                     pulled.held += report.held
                     pulled.refused += report.refused
+                    versions.clear()
+                    gc.collect(0)
             arriving.settle()
         finally:
             pulled.held += arriving.held

@@ -236,7 +236,7 @@ class Intake:
         """Take in pieces, a batch a transaction; the same as `load` from there on."""
         handling = self.handling(source, handle_as)
         total = Report()
-        with _uncollected():
+        with uncollected():
             reading = self.reading(origin)
             for versions, faults in reading.batches(pieces):
                 report = self._admit_alone(
@@ -281,7 +281,7 @@ class Intake:
             Piece(ordinal=place, offset=0, line=1, raw=raw)
             for place, raw in enumerate(raws, 1)
         ]
-        with _uncollected():
+        with uncollected():
             versions, faults = self.reading(origin).helped(self._aide, pieces)
             return self._post(
                 caller, collection, versions, faults,
@@ -457,10 +457,11 @@ def _status(
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Stop the cycle collector for the length of a bulk load.
 
     What parsing makes has no cycles, and looking for them costs more than parsing.
+    Where it may last, `gc.collect(0)` once a batch frees what others made.
     """
     collecting = gc.isenabled()
     gc.disable()
