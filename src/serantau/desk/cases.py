@@ -571,8 +571,9 @@ class Casework:
     def _zones(self, names: Mapping[str, str]) -> dict[str, str]:
         """Give the zone of each party that the profile has one of."""
         found = {}
+        profile = self._node.profile  # read from its file each time
         for identity, name in names.items():
-            member = self._node.profile.member(name)
+            member = profile.member(name)
             if member is not None and member.zones[0] != NOT_LISTED:
                 found[identity] = member.zones[0]
         return found
