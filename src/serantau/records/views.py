@@ -230,18 +230,6 @@ class Views:
         stamps: list[int] = []
         bodies: list[bytes] = []
         after, more, sure = asked.after, True, False
-
-        def window(last: int, need: int) -> list[int]:
-            row = tx.row(_window_sql(some, tx.lite), after=after, last=last, need=need)
-            if row.stamps is None:
-                return []
-            bodies.append(bytes(row.bodies))
-            return list(orjson.loads(f"[{row.stamps}]"))
-
-        # Where a page ended, the next rows mostly stand right behind.
-        ahead = after + _SPARSE * asked.limit
-        stamps = window(ahead, asked.limit)
-        after = stamps[-1] if len(stamps) == asked.limit else ahead
         while more and len(stamps) < asked.limit:
             need = asked.limit - len(stamps)
             near = tx.row(_near_sql(some), after=after, width=_SPARSE * need, need=need)
@@ -250,16 +238,19 @@ class Views:
                 break
             if need > _FEW and _DENSE * near.count >= need:
                 last = near.first + _SPARSE * need
-                found = window(last, need)
+                row = tx.row(
+                    _window_sql(some, tx.lite), after=after, last=last, need=need
+                )
+                found = orjson.loads(f"[{row.stamps}]")
                 after = last if len(found) < need else found[-1]
                 sure = near.count > need
             else:
                 values |= {"after": after, "limit": need}
                 row = tx.row(_page_sql(merged, tx.lite), **values)
                 found = sorted(orjson.loads(f"[{row.objects or ''}]"))
-                bodies += [bytes(row.bodies)] if found else []
                 more = len(found) == need
             stamps += found
+            bodies += [bytes(row.bodies)] if found else []
         if not stamps:
             return _EMPTY
         more = more and (sure or self._any(tx, merged, values, stamps[-1]))
