@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import orjson
+import pytest
 
 from commands import Run, indicator, opened, written
 from serantau.desk.share import Share
@@ -97,6 +98,38 @@ def test_what_is_not_here_or_for_whom_it_ended_is_not_handed_over(
     assert ended.code != 0
     assert "party-ended" in ended.err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("kind", ["member", "coordinator", "partner", "operator"])
+@pytest.mark.parametrize("level", list(Tlp))
+def test_what_names_nobody_never_leaves_by_handover_above_green(
+    run: Run, home: Path, tmp_path: Path, kind: str, level: Tlp
+) -> None:
+    run("party", "add", "x", "--kind", kind, "--purpose", "law-enforcement")
+    run("load", written(tmp_path / "b.json", indicator(1, level)))
+    out = tmp_path / "x.json"
+    ran = run(
+        *("share", "handover", out, ID.format(1), "--to", "x", "--case", "17", "--yes")
+    )
+    # An operator that is nobody's client here gets what everybody does.
+    goes = level is Tlp.CLEAR or (level is Tlp.GREEN and kind != "operator")
+    assert (ran.code == 0, out.exists()) == (goes, goes)
+    with opened(home) as node, node.db.read() as tx:
+        rows = node.ledger.log(tx, party=None, since=0, after=0, limit=10)
+    assert len(rows) == goes
+
+
+@pytest.mark.parametrize("level", list(Tlp))
+def test_what_is_above_clear_never_leaves_by_handover_to_the_public(
+    run: Run, home: Path, tmp_path: Path, level: Tlp
+) -> None:
+    run("load", written(tmp_path / "b.json", indicator(1, level)))
+    out = tmp_path / "x.json"
+    ran = run(
+        *("share", "handover", out, ID.format(1), "--to", "public", "--case", "17"),
+        *("--purpose", "public-warning", "--yes"),
+    )
+    assert (ran.code == 0, out.exists()) == (level is Tlp.CLEAR, level is Tlp.CLEAR)
 
 
 def test_pages_name_their_purpose_in_the_log_and_in_its_leaves(
