@@ -19,7 +19,7 @@ from serantau.apps.demo import board
 from serantau.apps.demo.catcher import Catcher, Caught
 from serantau.apps.demo.lane import Act, Feed, Sent, scan
 from serantau.apps.demo.proof import prove
-from serantau.apps.demo.region import FOLLOWS, Region, Site
+from serantau.apps.demo.region import FOLLOWS, Ended, Region, Site
 from serantau.apps.demo.reports import find_reports
 from serantau.apps.demo.rows import RowsProof, prove_rows
 from serantau.apps.demo.watch import Watch
@@ -394,6 +394,22 @@ def test_the_demo_ends_by_itself_with_the_proof_held_and_nothing_left(
     for name in ("sg", "id", "vn", "jp"):
         assert f"th     {name} " in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_that_ends_by_itself_is_told_with_its_code_and_its_last_words(
+    region: Region,
+) -> None:
+    site = region["th"]
+    words = "import sys; print('the disk is full'); sys.exit(4)"
+    with (site.home / "serve.log").open("wb") as site.log:
+        site.process = subprocess.Popen(
+            [sys.executable, "-S", "-c", words], stdout=site.log
+        )
+        site.process.wait(60)
+    with pytest.raises(Ended) as told:
+        region.expect_alive()
+    assert "th ended by itself, with code 4" in str(told.value)
+    assert "the disk is full" in told.value.mend
 
 
 def test_the_demo_says_when_there_is_nothing_to_load(tmp_path: Path) -> None:

@@ -218,9 +218,7 @@ def _follow(
                 if task.done():
                     task.result()
             show(streams, totals, sheets, done)
-            dead = region.dead()
-            if dead:
-                raise ProofFailed(f"The node {dead[0]} ended by itself.")
+            region.expect_alive()
             now, held = time.monotonic(), sum(totals.values())
             if held != before:
                 moved, before = now, held
@@ -233,11 +231,15 @@ def _follow(
 
 
 def _stay(region: Region) -> None:
-    """Stay up until Ctrl-C or SIGTERM, or until a node ends."""
+    """Stay up until Ctrl-C or SIGTERM.
+
+    Raises:
+        Ended: a node ended by itself.
+    """
     try:
-        while not region.dead():
+        while True:
+            region.expect_alive()
             time.sleep(0.5)
-        say(f"The node {region.dead()[0]} ended by itself; ending the others.")
     except KeyboardInterrupt:
         say("Ending the nodes.")
 

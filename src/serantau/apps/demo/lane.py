@@ -21,7 +21,6 @@ from serantau.desk.lane_update import Sources, update
 from serantau.desk.notice_rows import tell
 from serantau.desk.notify import Notify
 from serantau.desk.share import Share
-from serantau.errors import ProofFailed
 from serantau.lane.delta import Table
 from serantau.node import Node
 from serantau.records.batches import Batch, State
@@ -253,8 +252,7 @@ class Act:
         """Wait until so many are there, or none came for long."""
         moved, before = time.monotonic(), -1
         while (now := count()) < until:
-            if self._region.dead():
-                raise ProofFailed(f"The node {self._region.dead()[0]} ended by itself.")
+            self._region.expect_alive()
             if now > before:
                 moved, before = time.monotonic(), now
             elif time.monotonic() - moved > _STILL_SECONDS:

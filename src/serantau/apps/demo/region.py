@@ -20,7 +20,7 @@ import tomli_w
 from serantau.config import FILE_NAME, PREFIX, load_config
 from serantau.desk.found import Charter, found
 from serantau.desk.signing import card_of, pin_in
-from serantau.errors import SerantauError
+from serantau.errors import ProofFailed, SerantauError
 from serantau.node import Node
 from serantau.records.peers import Peer, Peers
 
@@ -46,10 +46,16 @@ CIRCLE: Final = "circle--6a1f2c1e-5f0e-4d38-9a77-0d4be3c1f5aa"
 REALM: Final = "exercise:demo"
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
+# Of a node's log, told where it ended by itself.
+_LOG_CHARACTERS: Final = 4000
 
 
 class NotStarted(SerantauError):
     """A node of the demo did not start."""
+
+
+class Ended(ProofFailed):
+    """A node of the demo ended before it was told to."""
 
 
 @dataclass(slots=True)
@@ -190,17 +196,24 @@ class Region:
                     text = (site.home / "serve.log").read_text("utf-8", "replace")
                     raise NotStarted(
                         f"The node {site.name} does not answer at {site.url}.",
-                        mend=text.strip()[-2000:] or "Its log is empty.",
+                        mend=text.strip()[-_LOG_CHARACTERS:] or "Its log is empty.",
                     )
                 time.sleep(0.1)
 
-    def dead(self) -> list[str]:
-        """Name the nodes whose process has ended."""
-        return [
-            site.name
-            for site in self.sites.values()
-            if site.process is not None and site.process.poll() is not None
-        ]
+    def expect_alive(self) -> None:
+        """Make sure that every node's process still runs.
+
+        Raises:
+            Ended: one ended by itself; says how, and the end of what it wrote.
+        """
+        for site in self.sites.values():
+            code = site.process.poll() if site.process is not None else None
+            if code is not None:
+                text = (site.home / "serve.log").read_text("utf-8", "replace")
+                raise Ended(
+                    f"The node {site.name} ended by itself, with code {code}.",
+                    mend=text.strip()[-_LOG_CHARACTERS:] or "Its log is empty.",
+                )
 
     def stop(self) -> None:
         """End every process, and close the stores."""
