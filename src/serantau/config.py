@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from serantau import typed
 from serantau.errors import ConfigError
 
 PREFIX = "SERANTAU_"
@@ -416,7 +417,7 @@ def load_config(
     _overlay(merged, _from_environment(environment or {}), str(path))
     _overlay(merged, flags or {}, str(path))
     try:
-        config = msgspec.convert({**merged, "home": home}, NodeConfig, strict=False)
+        config = typed.convert({**merged, "home": home}, NodeConfig, strict=False)
     except msgspec.ValidationError as fault:
         raise ConfigError(
             f"{path} or the environment: {fault}.",

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from serantau import typed
 from serantau.errors import PeerError
 from serantau.records.database import Database
 from serantau.rules.stix import id_key
@@ -24,7 +25,7 @@ class _Head(msgspec.Struct):
     id: str
 
 
-_head: Final = msgspec.json.Decoder(_Head)
+_head: Final = typed.reader(_Head)
 
 
 class Arriving:
@@ -92,7 +93,7 @@ class Arriving:
         keys: set[int] = set()
         for raw in raws:
             try:
-                keys.add(id_key(_head.decode(raw).id))
+                keys.add(id_key(_head(raw).id))
             except (msgspec.DecodeError, RecursionError, ValueError):
                 continue
         with self._db.read() as tx:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from serantau import typed
 from serantau.config import FILE_NAME
 from serantau.desk.found import write_whole
 from serantau.errors import Conflict
@@ -37,7 +38,7 @@ class Begun(msgspec.Struct, frozen=True):
         if (home / FILE_NAME).exists():
             return None
         try:
-            return msgspec.json.decode((home / JOURNAL).read_bytes(), type=cls)
+            return typed.read((home / JOURNAL).read_bytes(), cls)
         except FileNotFoundError:
             return None
 

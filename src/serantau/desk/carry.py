@@ -23,7 +23,7 @@ import orjson
 import sqlalchemy as sa
 import tomli_w
 
-from serantau import __version__
+from serantau import __version__, typed
 from serantau.clock import Clock, SystemClock, taxii_text
 from serantau.config import FILE_NAME
 from serantau.desk.broken_off import JOURNAL, Begun, broken_off
@@ -432,7 +432,7 @@ def _batches(file: BinaryIO, digest: Any) -> Iterator[list[bytes]]:
         yield batch
 
 
-_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode = typed.reader(dict[str, msgspec.Raw])
 
 
 def _row(table: sa.Table, line: bytes) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 import sqlalchemy as sa
 
+from serantau import typed
 from serantau.config import FILE_NAME, NodeConfig
 from serantau.desk.feed_folder import STATES
 from serantau.desk.lane_kernel import FORMATS
@@ -384,7 +385,7 @@ class Unpacking:
         with _opened(self._folder / LIST) as file:
             for line in file:
                 try:
-                    yield msgspec.json.decode(line, type=Entry)
+                    yield typed.read(line, Entry)
                 except msgspec.DecodeError as fault:
                     raise changed(self._folder / LIST) from fault
 

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 import polars as pl
 
+from serantau import typed
 from serantau.desk.lane import Lane
 from serantau.errors import BadRequest, Conflict
 from serantau.lane.address import parse
@@ -132,7 +133,7 @@ class Erase:
             now = tx.clock.now()
             waiting = self._rows.unfinished(tx)
         return [
-            self._go(one.number, msgspec.json.decode(one.scope, type=Scope))
+            self._go(one.number, typed.read(one.scope, Scope))
             for one in waiting
             if not left or one.lease <= now
         ]

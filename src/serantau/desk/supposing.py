@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from serantau import typed
 from serantau.clock import instant
 from serantau.errors import BadRequest, ConfigError, NotFound
 from serantau.rules.marking import CIRCLE, Tlp
@@ -132,7 +133,7 @@ def read_supposed(text: str, origin: str) -> Supposed:
         BadRequest: it is no TOML, or says what no change says.
     """
     try:
-        return msgspec.convert(tomllib.loads(text), Supposed)
+        return typed.convert(tomllib.loads(text), Supposed)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as fault:
         raise BadRequest(
             f"{origin}: {fault}.",

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from serantau import typed
 from serantau.desk.keys import Keys
 from serantau.errors import PeerError
 from serantau.node import Node
@@ -391,7 +392,7 @@ class _Version(msgspec.Struct):
     created: str = ""
 
 
-_version: Final = msgspec.json.Decoder(_Version).decode
+_version: Final = typed.reader(_Version)
 
 
 def _digest(raw: bytes) -> bytes:

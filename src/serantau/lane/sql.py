@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 import polars as pl
 
+from serantau import typed
 from serantau.errors import BadRequest, SerantauError, StoreError
 from serantau.lane.archive import Archive
 from serantau.lane.delta import Table, told
@@ -156,7 +157,7 @@ def _run(order: _Order) -> bytes:
 
 def main() -> int:
     """Run the statement that comes in by standard input; gives the exit code."""
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)
+    order = typed.read(sys.stdin.buffer.read(), _Order)
     try:
         sys.stdout.buffer.write(_run(order))
     except SerantauError as fault:

@@ -15,6 +15,7 @@ import orjson
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from serantau import typed
 from serantau.errors import BadRequest, Conflict, NotFound
 from serantau.records import acts, tables
 from serantau.records.audiences import Audiences, Change
@@ -472,8 +473,8 @@ def _collection(row: Any) -> Collection:
         title=row.title,
         description=row.description,
         box=bool(row.box),
-        query=msgspec.json.decode(row.query, type=Query),
-        access=msgspec.json.decode(row.access, type=Access),
+        query=typed.read(row.query, Query),
+        access=typed.read(row.access, Access),
     )
 
 

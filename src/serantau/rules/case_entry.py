@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from serantau import typed
 from serantau.clock import stix_text
 from serantau.rules.canonical import agreed
 from serantau.rules.facts import check_time
@@ -115,12 +116,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return next(level for level in LEVELS if TLP_2_IDS[level] in marks)
 
 
-_decoder: Final = msgspec.json.Decoder(Entry)
+_entry: Final = typed.reader(Entry)
 
 
 def read_entry(body: bytes) -> Entry:
     """Read an entry out of an object's JSON text that the STIX reader has checked."""
-    return _decoder.decode(body)
+    return _entry(body)
 
 
 def is_entry(data: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 import orjson
 
+from serantau import typed
 from serantau.rules import jws
 from serantau.rules.canonical import canonical
 from serantau.rules.jws import Token
@@ -150,7 +151,7 @@ def read_receipt(signed: Signed) -> Receipt:
 
 def _read(payload: bytes, kind: type[T], name: str) -> T:
     try:
-        found = msgspec.json.decode(payload, type=kind)
+        found = typed.read(payload, kind)
         plain = orjson.loads(payload)
         same = canonical(plain) == payload
     except (msgspec.DecodeError, orjson.JSONDecodeError) as fault:

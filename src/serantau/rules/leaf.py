@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
+from serantau import typed
 from serantau.rules.canonical import canonical
 from serantau.rules.receipt import (
     EMPTY,
@@ -261,7 +262,7 @@ class Leaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     receipt: str = ""
 
 
-_read_leaf: Final = msgspec.json.Decoder(Leaf).decode
+_read_leaf: Final = typed.reader(Leaf)
 
 
 def read_leaf(text: str) -> Leaf:

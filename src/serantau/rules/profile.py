@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from serantau import typed
 from serantau.errors import ConfigError
 from serantau.rules.key import read_fingerprint
 from serantau.rules.marking import NAME
@@ -209,7 +210,7 @@ def load_profile_text(text: str, origin: str) -> Profile:
     except (tomllib.TOMLDecodeError, RecursionError) as fault:
         raise ConfigError(f"{origin} is not TOML: {fault}") from fault
     try:
-        profile = msgspec.convert(tree, Profile)
+        profile = typed.convert(tree, Profile)
     except msgspec.ValidationError as fault:
         what, _, path = str(fault).partition(" - at `$")
         place = path.rstrip("`").lstrip(".") or "the top level"

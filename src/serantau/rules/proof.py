@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from serantau import typed
 from serantau.rules import jws
 from serantau.rules.canonical import canonical
 from serantau.rules.head import Head, read_head, take_apart
@@ -66,7 +67,7 @@ def read_proof(text: bytes) -> Proof:
         ValueError: it is none.
     """
     try:
-        proof = msgspec.json.decode(text, type=Proof)
+        proof = typed.read(text, Proof)
     except msgspec.DecodeError as fault:
         raise ValueError(f"it is no proof: {fault}") from fault
     if proof.type != TYPE or proof.v != VERSION:

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from serantau import typed
 from serantau.rules.canonical import canonical
 from serantau.rules.head import Signed, attached
 from serantau.rules.key import Key, State, fits, unbase64
@@ -162,7 +163,7 @@ def read_answer(signed: Signed) -> Answer:
 
 def _read(payload: bytes, kind: type[T], name: str) -> T:
     try:
-        found: Any = msgspec.json.decode(payload, type=kind)
+        found: Any = typed.read(payload, kind)
     except msgspec.DecodeError as fault:
         raise ValueError(f"it is no {name}: {fault}") from fault
     # Exactly one text says it, with nothing left to a default that is not signed.

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from serantau import typed
 from serantau.wire.connection import Connection, clean
 
 PATH: Final = "/federation/behalf"
@@ -71,7 +72,7 @@ def read_question(body: bytes) -> Question:
     Raises:
         ValueError: it is no question.
     """
-    question = msgspec.json.decode(body, type=Question)
+    question = typed.read(body, Question)
     if len(question.refused) > MOST:
         raise ValueError(f"it names more than {MOST} ids")
     return question
@@ -93,7 +94,7 @@ def ask(line: Connection, question: Question) -> Parcel | None:
     """
     answer = line.post(line.url.join(PATH), msgspec.json.encode(question))
     try:
-        return msgspec.json.decode(answer.body, type=_Answer).parcel
+        return typed.read(answer.body, _Answer).parcel
     except (ValueError, RecursionError) as fault:
         raise line.fault(
             f"sent at {answer.url.path} what cannot be read: {clean(str(fault))}",

@@ -24,6 +24,7 @@ from typing import BinaryIO, Final, Literal
 
 import msgspec
 
+from serantau import typed
 from serantau.errors import BadInput
 from serantau.rules.jsontext import Limits, check_encoding, over
 from serantau.rules.refusal import Refused, shown
@@ -41,7 +42,7 @@ _is_bundle: Final = re.compile(rb'\{[^][{}]*"type"[ \t\r\n]*:[ \t\r\n]*"bundle"'
 # The expression for objects looks no farther: what is larger is scanned. So a bracket
 # that is missing costs little, wherever the next one stands.
 _REACH: Final = 1 << 15
-_value: Final = msgspec.json.Decoder(msgspec.Raw)
+_value: Final = typed.reader(msgspec.Raw)
 _first: Final = re.compile(rb"(?:\xef\xbb\xbf)?%b([{\[])" % BLANK)
 _skim: Final = re.compile(
     rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(%b:)?|[{}\[\]]' % BLANK, re.DOTALL
@@ -245,7 +246,7 @@ class _Cutter:
             if raw[:1] != b"{" or raw[-1:] != b"}" or b'"objects"' in raw:
                 return
             try:
-                _value.decode(raw)
+                _value(raw)
             except (msgspec.DecodeError, RecursionError):
                 return
             if b'"bundle"' not in raw or not _is_bundle(raw):

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from serantau import typed
 from serantau.wire.connection import Connection, clean
 
 PATH: Final = "/federation/cases"
@@ -34,7 +35,7 @@ def ask_case(line: Connection, case: str) -> CaseState:
     url = line.url.join(f"{PATH}/state").copy_merge_params({"case": case})
     answer = line.get(url)
     try:
-        told = msgspec.json.decode(answer.body, type=CaseState)
+        told = typed.read(answer.body, CaseState)
     except msgspec.DecodeError as fault:
         raise line.fault(
             f"sent at {answer.url.path} what cannot be read: {clean(str(fault))}",

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from serantau import typed
+
 _token: Final = re.compile(
     rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]|"', re.DOTALL
 )  # a lone quote at the end is a string that never ends
@@ -36,7 +38,7 @@ class _Plain(msgspec.Struct):
     next: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_plain: Final = msgspec.json.Decoder(_Plain)
+_plain: Final = typed.reader(_Plain)
 
 
 def read_envelope(body: bytes) -> Envelope:
@@ -46,7 +48,7 @@ def read_envelope(body: bytes) -> Envelope:
         ValueError: not an envelope, or its end is missing. The text says which.
     """
     try:
-        plain = _plain.decode(body)
+        plain = _plain(body)
     except (msgspec.DecodeError, RecursionError) as fault:
         return _read_broken(body, fault)
     return Envelope(

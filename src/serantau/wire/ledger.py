@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import orjson
 
+from serantau import typed
 from serantau.errors import PeerError
 from serantau.rules.leaf import Entry
 from serantau.rules.proof import Proof, read_proof
@@ -94,7 +95,7 @@ def _get(line: Connection, name: str, **query: Any) -> Answer:
 
 def _read(line: Connection, answer: Answer, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return typed.read(answer.body, kind)
     except msgspec.DecodeError as fault:
         raise _unread(line, answer, fault) from fault
 

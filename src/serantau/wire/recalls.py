@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from serantau import typed
 from serantau.wire.connection import Connection, clean
 
 PATH: Final = "/federation/recalls"
@@ -50,7 +51,7 @@ def ask_recalls(line: Connection, after: int) -> list[Item]:
     url = line.url.join(PATH).copy_merge_params({"after": str(after)})
     answer = line.get(url)
     try:
-        found = msgspec.json.decode(answer.body, type=Items).recalls
+        found = typed.read(answer.body, Items).recalls
     except msgspec.DecodeError as fault:
         raise line.fault(
             f"tells of recalls what cannot be read: {clean(str(fault))}",
@@ -87,7 +88,7 @@ def read_report(body: bytes) -> list[Reported]:
         ValueError: it is none, or too much.
     """
     try:
-        found = msgspec.json.decode(body, type=Report).answers
+        found = typed.read(body, Report).answers
     except msgspec.DecodeError as fault:
         raise ValueError(str(fault)) from fault
     if len(found) > MOST:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Response, Router, get, post
 
+from serantau import typed
 from serantau.apps.web.hall import Asking, Lane, hall_of
 from serantau.desk.ledger import Book
 from serantau.desk.watch import Watch
@@ -64,7 +65,7 @@ async def receipts(request: Asking) -> Response[bytes]:
 
     def work(caller: Caller) -> Any:
         try:
-            wanted = msgspec.json.decode(raw, type=Wanted)
+            wanted = typed.read(raw, Wanted)
         except msgspec.DecodeError as fault:
             raise BadRequest(f"The question cannot be read: {fault}.") from fault
         book = Book(hall.node)

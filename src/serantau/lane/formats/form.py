@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from serantau import typed
 from serantau.errors import ConfigError
 from serantau.rules.event import NAMES
 from serantau.rules.taxonomy import CLASS_OF
@@ -314,7 +315,7 @@ def read_form(text: str, name: str, where: str) -> Format:
     """
     try:
         table: dict[str, Any] = tomllib.loads(text)
-        form = msgspec.convert(table, _Form)
+        form = typed.convert(table, _Form)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{where}: {error}") from error
     return _Reading(form, name, where).format()

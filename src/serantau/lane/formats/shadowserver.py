@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from serantau import typed
 from serantau.errors import ConfigError
 from serantau.lane.formats.form import Format, Kind, with_kinds
 from serantau.rules.taxonomy import UNDETERMINED, type_of
@@ -38,7 +39,7 @@ def with_schema(form: Format, schema: str, where: str) -> Format:
         ConfigError: it is not that schema.
     """
     try:
-        reports = msgspec.json.decode(schema, type=dict[str, _Report])
+        reports = typed.read(schema, dict[str, _Report])
     except msgspec.DecodeError as error:
         raise ConfigError(
             f"{where} is not Shadowserver's schema: {error}",
