@@ -54,7 +54,8 @@ class Letter:
 
     sender: name and address. to: one address. key: the idempotency key; it becomes the
     Message-ID. at: an instant. cover: the subject that an encrypted letter shows.
-    realm: of the node, when it is an exercise.
+    realm: of the node, when it is an exercise. answers: the Message-IDs of the thread
+    that it goes on, the first first.
     """
 
     sender_name: str
@@ -67,6 +68,7 @@ class Letter:
     language: str = "en"
     cover: str = ""
     realm: str = ""
+    answers: tuple[str, ...] = ()
     attached: tuple[Attached, ...] = field(default=())
 
     @property
@@ -113,6 +115,10 @@ def _headers(letter: Letter, subject: str) -> bytes:
         made[REALM_HEADER] = letter.realm
     made["MIME-Version"] = "1.0"
     head = _subject(subject) + _from(letter.sender_name, letter.sender)
+    if letter.answers:
+        # RFC 5322 §3.6.4. The library would encode long ones as words.
+        names = "\r\n ".join(letter.answers)
+        head += f"In-Reply-To: {letter.answers[-1]}\r\nReferences: {names}\r\n".encode()
     return head + made.as_bytes().removesuffix(b"\r\n")
 
 

@@ -93,7 +93,7 @@ def attachments(raw: bytes, senders: Senders) -> list[Attachment]:
         message = BytesParser(policy=_POLICY).parsebytes(raw)
         _check_sender(message, senders)
         return list(_files(message))
-    except _GIVES_UP as fault:
+    except GIVES_UP as fault:
         raise BadInput(f"The mail cannot be read: {fault}.") from fault
 
 
@@ -102,12 +102,12 @@ def realm_of_mail(raw: bytes) -> str:
     try:
         head = BytesParser(policy=_POLICY).parsebytes(raw, headersonly=True)
         return str(head.get(REALM_HEADER, "")).strip()
-    except _GIVES_UP:
+    except GIVES_UP:
         return ""
 
 
 # The parser gives up on some hostile mails in ways of its own.
-_GIVES_UP: Final = (
+GIVES_UP: Final = (
     MessageError,
     ValueError,
     LookupError,

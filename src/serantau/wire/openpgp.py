@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,6 +12,7 @@ from pysequoia.packet import PacketPile, Tag
 
 from serantau.clock import moment
 from serantau.errors import BadInput, ConfigError, SerantauError
+from serantau.wire.openpgp_in import Signed, decrypt
 
 T = TypeVar("T")
 _SECRETS: Final = (Tag.SecretKey, Tag.SecretSubkey)
@@ -149,6 +150,10 @@ class Key:
         """Give a text with its signature around it (RFC 9580 §7)."""
         mode = pysequoia.SignatureMode.CLEAR
         return bytes(pysequoia.sign(self.signer(), text.encode(), mode=mode)).decode()
+
+    def decrypt(self, data: bytes, certificates: Sequence[str], limit: int) -> Signed:
+        """Open what was encrypted for this key; see `openpgp_in.decrypt`."""
+        return decrypt(data, str(self._key), certificates, limit)
 
     def __repr__(self) -> str:
         return f"Key({self.fingerprint})"
