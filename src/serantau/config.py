@@ -26,6 +26,7 @@ KINDS = ("coordinator", "member", "operator", "partner", "public")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 FEED = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _OFTEN_SECONDS = 1.0
+_FASTEST = 1e6
 _SOONEST_SECONDS = 60.0
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _MOST_DAYS = 31
@@ -312,6 +313,19 @@ class ContactsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer_days: int = 7
 
 
+class ClocksSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a running node acts on the clocks of its cases.
+
+    page_url: the gateway that calls or texts the phone numbers of contact cards, which
+    takes a POST; empty: pages go by mail only. page_secret_file: what signs that. pace:
+    how many times as fast clocks run, which only an exercise changes.
+    """
+
+    page_url: str = ""
+    page_secret_file: str = ""
+    pace: float = 1.0
+
+
 class RecallSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is done with what its creator recalled.
 
@@ -367,6 +381,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notice: NoticeSection = msgspec.field(default_factory=NoticeSection)
     signing: SigningSection = msgspec.field(default_factory=SigningSection)
     contacts: ContactsSection = msgspec.field(default_factory=ContactsSection)
+    clocks: ClocksSection = msgspec.field(default_factory=ClocksSection)
     recall: RecallSection = msgspec.field(default_factory=RecallSection)
     log: LogSection = msgspec.field(default_factory=LogSection)
 
@@ -462,6 +477,11 @@ def _check(config: NodeConfig, path: Path) -> None:
         raise ConfigError(
             f"{path}: federation.behalf_hours is {config.federation.behalf_hours}, "
             "expected 1 or more"
+        )
+    pace = config.clocks.pace
+    if pace != 1 and (realm == "live" or not 0 < pace < _FASTEST):
+        raise ConfigError(
+            f"{path}: clocks.pace is {pace:g}, expected 1, or more in an exercise"
         )
     if config.lane.sightings < 0:
         raise ConfigError(

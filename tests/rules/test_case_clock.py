@@ -17,6 +17,7 @@ from serantau.rules.case_clock import (
     Step,
     clocks,
     duties,
+    paced,
     steps_of,
 )
 from serantau.rules.case_entry import Kind
@@ -107,6 +108,45 @@ def test_a_clock_that_was_set_back_stops_no_step_for_long() -> None:
     take(log, "sg", at + 48 * HOUR * MICRO)
     # The machine's clock was two days ahead, and is right again.
     assert step(log, "sg", at + HIGH.gap) == Step(Kind.PAGE, "on-call")
+
+
+def test_a_step_that_is_passed_over_is_behind_and_one_taken_twice_is_one() -> None:
+    log = Log.opened("th", "sg", severity_level="high")
+    at = due(log, "sg").at
+    take(log, "sg", at)
+    assert [each.channel for each in clocks(log.case).next_steps(
+        due(log, "sg"), at + HIGH.gap
+    )] == ["on-call", "deputy", "coordinator"]  # fmt: skip
+    for number in (1, 2):
+        log.say(
+            "th", Kind.PAGE, later=number * HIGH.gap // MICRO, channel="deputy",
+            party_ref=identity("sg"), clock="acknowledge",
+        )  # fmt: skip
+        last = log.at
+        assert step(log, "sg", last + HIGH.gap - 1) is None
+        assert step(log, "sg", last + HIGH.gap) == Step(Kind.PAGE, "coordinator")
+    # What a newer node calls a step is none of these, and is waited for all the same.
+    log.say(
+        "th", Kind.PAGE, party_ref=identity("sg"), clock="acknowledge", channel="drone"
+    )
+    assert clocks(log.case).soonest(log.at) == log.at + HIGH.gap
+    assert step(log, "sg", log.at + HIGH.gap) == Step(Kind.PAGE, "coordinator")
+
+
+def test_the_soonest_step_is_the_first_that_is_to_be_taken() -> None:
+    log = Log.opened("th", "sg", "vn", severity_level="high")
+    at = due(log, "sg").at
+    assert clocks(log.case).soonest(START) == at
+    take(log, "sg", at)
+    take(log, "vn", at + MICRO)
+    assert clocks(log.case).soonest(log.at) == at + HIGH.gap
+    assert Clocks().soonest(at) is None
+
+
+def test_an_exercise_runs_its_clocks_faster_all_alike() -> None:
+    assert paced(1) == TERMS
+    assert paced(60)["high"].acknowledge == 60 * MICRO
+    assert min(min(terms) for terms in paced(1e18).values()) == 1
 
 
 def test_only_the_owner_s_steps_count_so_nobody_ends_his_own_clock() -> None:

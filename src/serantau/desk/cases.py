@@ -21,10 +21,11 @@ from serantau.desk.keys import Keys
 from serantau.errors import BadRequest, ConfigError, Conflict, Forbidden, NotFound
 from serantau.node import Node
 from serantau.records import acts
+from serantau.records.case_rounds import StepRow, Steps
 from serantau.records.cases import Cases, Note, OwnFile, OwnTask, PartRow, Row, Summary
 from serantau.records.database import Tx
 from serantau.rules.case import Case, Line
-from serantau.rules.case_clock import Clocks, Duty, clocks, duties
+from serantau.rules.case_clock import Clocks, Duty, clocks, duties, paced
 from serantau.rules.case_entry import (
     LEVELS,
     TYPE,
@@ -59,6 +60,7 @@ class View:
     that are not folded because of their signatures. clocks: what is due of whom.
     duties: of this state to report, as the profile lists them. names, zones: of
     parties, by identity; zones are IANA names. notes, tasks, files: what is private.
+    steps: how those that this node takes stand. now: by the node's clock.
     """
 
     summary: Summary
@@ -75,6 +77,8 @@ class View:
     notes: list[Note]
     tasks: list[OwnTask]
     files: list[OwnFile]
+    steps: list[StepRow]
+    now: int
 
     def name(self, identity: str) -> str:
         """Give what a party is called here, or its identity where it is not known."""
@@ -393,6 +397,12 @@ class Casework:
             self._write(tx, case, [(Kind.CORRECTION, {"about_ref": about, **said})])
             return self._summary(tx, case)
 
+    def tell(
+        self, tx: Tx, case: str, kind: Kind, party: str, clock: str, **said: str
+    ) -> None:
+        """Write what a clock did, in the transaction that notes that it was done."""
+        self._write(tx, case, [(kind, {"party_ref": party, "clock": clock, **said})])
+
     # How an entry is written
 
     @property
@@ -549,7 +559,7 @@ class Casework:
                 waiting=[one.id for one in folded.waiting],
                 missing=folded.missing,
                 doubts=cases.doubts(tx, summary.id),
-                clocks=clocks(folded),
+                clocks=clocks(folded, paced(self._node.config.clocks.pace)),
                 duties=self._duties(folded.state),
                 parts=cases.parts(tx, summary.id),
                 names=(names := parties_of(self._node, tx)),
@@ -557,6 +567,8 @@ class Casework:
                 notes=cases.notes(tx, summary.id),
                 tasks=cases.tasks(tx, summary.id),
                 files=cases.files(tx, summary.id),
+                steps=Steps().all(tx, summary.id),
+                now=tx.clock.now(),
             )
 
     def _duties(self, state: State) -> list[Duty]:

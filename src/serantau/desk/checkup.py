@@ -24,10 +24,12 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from serantau.clock import Clock, SystemClock, moment
 from serantau.config import FILE_NAME, NodeConfig, load_config
+from serantau.desk.case_log import parties_of
 from serantau.desk.federate import Federation, PeerStatus
 from serantau.desk.keys import Keys
 from serantau.errors import ConfigError, PeerUnreachable, SerantauError
 from serantau.node import SEAL_FILE, SIGNING_FILE, Node
+from serantau.records.case_rounds import Steps
 from serantau.records.database import Database
 from serantau.records.migrations import current, head
 from serantau.records.peers import Peer, Peers
@@ -122,6 +124,7 @@ def checkup(
         yield from _log(node)
         yield from _recalls(node)
         yield from _behalf(node)
+        yield from _clocks(node)
         yield from _lane(node, peers)
         if peers:
             yield from _peers(node)
@@ -470,6 +473,20 @@ def _behalf(node: Node) -> Iterator[Finding]:
         mend = "Ask its team whether its node follows this one"
         mend += ", and has `serantau behalf key`." if one.sealed else "."
         yield _warn("on behalf", said, mend)
+
+
+def _clocks(node: Node) -> Iterator[Finding]:
+    """Tell of steps that the clocks of cases ask for and that cannot be taken."""
+    with node.db.read() as tx:
+        rows = Steps().all(tx)
+        names = parties_of(node, tx)
+    for row in rows:
+        if row.said:
+            case = row.case_id.partition("--")[2][:8]
+            area = f"case {case}"
+            said = f"{names.get(row.party, row.party)} is not paged: {row.said}"
+            mend = "It is tried again. `serantau oncall` tells whom to call meanwhile."
+            yield _warn(area, said, mend)
 
 
 def _lane(node: Node, ask: bool) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ from serantau.errors import (
 from serantau.node import Node
 from serantau.records import acts
 from serantau.records.cards import PERSON, Cards, Check
+from serantau.records.case_rounds import Steps
 from serantau.records.database import Tx
 from serantau.records.recalls import Recalls
 from serantau.rules.card import (
@@ -444,6 +445,7 @@ class Contacts:
                 self._write(tx, held, blank(held.card), held.refs, revoked=True)
             node.objects.delete(tx, object_id, stamps=stamps)
             self._cards.forget(tx, object_id)
+            Steps().forget(tx, object_id)
             acts.decided(tx, "erased a contact card", object_id, why=reason)
         return sorted(got)
 

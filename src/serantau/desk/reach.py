@@ -297,7 +297,7 @@ class Reach:
             cover=f"{drilled}A question from {team}",
             realm="" if realm == LIVE else realm,
         )
-        return compose(letter, signing_key(self._node), _certificate(card, now))
+        return compose(letter, signing_key(self._node), certificate_of(card, now))
 
     # Answers
 
@@ -521,7 +521,7 @@ def _rate(party: str, way: str, asks: Sequence[Ask]) -> Rate | None:
     )
 
 
-def _certificate(card: Card, now: int) -> Certificate | None:
+def certificate_of(card: Card, now: int) -> Certificate | None:
     """Give what to encrypt for: the first OpenPGP certificate that has not ended."""
     for key in card.keys:
         if key.kind is KeyKind.OPENPGP and key.certificate and key.holds(now):

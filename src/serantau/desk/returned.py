@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from serantau.desk.case_watch import CaseWatch
 from serantau.desk.courier import Courier
 from serantau.desk.reach import Reach
 from serantau.errors import ConfigError, TooLarge
@@ -26,7 +27,11 @@ def take_back(node: Node, raw: bytes, actor: str) -> bool:
     """Take in a letter that may tell of mail of ours; says whether it did."""
     if read_bounce(raw) is None:
         return False
-    return Courier(node, actor).bounced(raw) is not None or Reach(node).bounced(raw)
+    return (
+        Courier(node, actor).bounced(raw) is not None
+        or Reach(node).bounced(raw)
+        or CaseWatch(node).bounced(raw)
+    )
 
 
 class Returned:

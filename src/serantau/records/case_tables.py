@@ -106,3 +106,29 @@ file = Table(
     Column("size", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
+
+# How it stands with the steps of a clock that has run out, where it is this node's to
+# take them. `since`: when the clock began. `letter`: the key of what was handed over.
+# `failed`: by whom it was not taken, as JSON. Nothing gives it to others.
+step = Table(
+    "case_step",
+    metadata,
+    Column("case_id", Text, primary_key=True),
+    Column("party", Text, primary_key=True),
+    Column("clock", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("card", Text, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("letter", Text, nullable=False),
+    Column("tried", BigInteger, nullable=False),
+    Column("wait", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("unsure", Integer, nullable=False),
+    Column("failed", Text, nullable=False),
+    Column("said", Text, nullable=False),
+    Index(None, "card"),
+    Index(None, "letter"),
+)

@@ -239,6 +239,15 @@ class Cases:
         )
         return [Summary(*row) for row in cursor.fetchall()]
 
+    def owned(self, tx: Tx, owner: str) -> list[Summary]:
+        """Give the open cases that a party owns."""
+        cursor = tx.execute(
+            f"SELECT {_COLUMNS} FROM case_board "
+            "WHERE closed = 0 AND owner = :owner ORDER BY opened, id",
+            {"owner": owner},
+        )
+        return [Summary(*row) for row in cursor.fetchall()]
+
     def summary(self, tx: Tx, case: str) -> Summary | None:
         """Give what the board has of a case."""
         row = tx.row(

@@ -180,12 +180,11 @@ class Case:
             return Flag.UNKNOWN_KIND
         flag = do(state, one, self._held)
         if flag is None:
-            part.last = at
             if at > state.last:
                 state.last = at
             if one.kind not in TOLD:
+                part.last = at
                 part.answered = part.answered or at
-                part.reminders = part.pages = 0
         return flag
 
     # What is asked of it

@@ -64,6 +64,14 @@ TERMS: Final[Mapping[str, Terms]] = {
 """The usual terms, by severity."""
 
 
+def paced(pace: float) -> Mapping[str, Terms]:
+    """Give the terms for clocks that run so many times as fast, in an exercise."""
+    return {
+        severity: Terms(*(max(int(each / pace), 1) for each in terms))
+        for severity, terms in TERMS.items()
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """Something that is due.
@@ -109,7 +117,11 @@ def steps_of(clock: str) -> Sequence[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The steps that were taken of a clock: how many, and when the last one was."""
+    """How far the steps of a clock are, and when the last one was taken.
+
+    count: of those that are behind it: a step that could not be taken was passed over,
+    and one that was taken twice is one.
+    """
 
     count: int = 0
     last: int = 0
@@ -142,20 +154,42 @@ class Clocks:
         return [each for each in self.due if each.at <= now]
 
     def next_step(self, each: Due, now: int) -> Step | None:
-        """Give the step to take now of something that is due; None: there is none.
+        """Give the step to take now of something that is due; None: there is none."""
+        return next(iter(self.next_steps(each, now)), None)
+
+    def next_steps(self, each: Due, now: int) -> Sequence[Step]:
+        """Give the step to take now, and those it is passed on to if it cannot be."""
+        at = self._next_at(each, now)
+        if at is None or now < at:
+            return ()
+        return steps_of(each.clock)[self._taken_of(each).count :]
+
+    def soonest(self, now: int) -> int | None:
+        """Give the first instant at which a step is to be taken; None: never.
+
+        What is due now is told as an instant that is over. It holds as long as no entry
+        comes and the clock is not set back.
+        """
+        found = (self._next_at(each, now) for each in self.due)
+        return min((at for at in found if at is not None), default=None)
+
+    def _taken_of(self, each: Due) -> Taken:
+        return self.taken.get((each.party, each.clock), Taken())
+
+    def _next_at(self, each: Due, now: int) -> int | None:
+        """Give from when on the next step may be taken.
 
         1. Nothing before it is due, and nothing more after the last step.
         2. A step is not taken before the gap is over that follows the step before.
         3. A step that says it was taken later than now was written by a clock that was
            wrong, or by a liar; nobody waits for that time.
         """
-        taken = self.taken.get((each.party, each.clock), Taken())
-        steps = steps_of(each.clock)
-        if now < each.at or taken.count >= len(steps):  # 1
+        taken = self._taken_of(each)
+        if taken.count >= len(steps_of(each.clock)):  # 1
             return None
-        if taken.count and taken.last <= now < taken.last + self.gap:  # 2, 3
-            return None
-        return steps[taken.count]
+        if not taken.last or now < taken.last:  # 3
+            return each.at
+        return max(each.at, taken.last + self.gap)  # 2
 
 
 def clocks(case: Case, terms: Mapping[str, Terms] = TERMS) -> Clocks:
@@ -225,14 +259,22 @@ def _told(case: Case) -> tuple[list[Entry], int]:
 
 
 def _taken(told: Iterable[Entry], due: Iterable[Due]) -> dict[tuple[str, str], Taken]:
-    """Count the steps of each clock since it began."""
+    """Tell how far the steps of each clock are since it began."""
     began = {(each.party, each.clock): each.since for each in due}
     found: dict[tuple[str, str], Taken] = {}
     for entry in told:
         which, at = (entry.party_ref, entry.clock), instant(entry.created)
         if which in began and at >= began[which]:
-            found[which] = Taken(found.get(which, Taken()).count + 1, at)
+            before = found.get(which, Taken()).count
+            found[which] = Taken(max(before, _place(entry)), at)
     return found
+
+
+def _place(entry: Entry) -> int:
+    """Give how far a step is; of one that the clock has not, nothing."""
+    steps = steps_of(entry.clock)
+    step = Step(Kind(entry.kind), entry.channel)
+    return steps.index(step) + 1 if step in steps else 0
 
 
 def duties(rows: Iterable[ReportingClock], since: int) -> list[Duty]:

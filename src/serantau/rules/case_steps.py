@@ -65,8 +65,7 @@ class Part:
     state: how far it is. invited, by: when and by whom it came in. mail: it takes part
     by mail, and `by` speaks for it. answered: when it first said something, empty
     until then. last: when it last did. signature: how it stood with its last mail's.
-    severity: how grave it finds the case. reminders, pages: how often it was reminded
-    and paged since its last word.
+    severity: how grave it finds the case.
     """
 
     state: PartyState
@@ -77,8 +76,6 @@ class Part:
     last: str = ""
     signature: str = ""
     severity: str = ""
-    reminders: int = 0
-    pages: int = 0
 
 
 @dataclass(slots=True)
@@ -342,14 +339,7 @@ def _correction(state: State, one: Entry, held: Entries) -> Flag | None:
 
 
 def _told(state: State, one: Entry, held: Entries) -> Flag | None:
-    part = state.parts.get(one.party_ref)
-    if part is None:
-        return Flag.NOT_IN_CASE
-    if one.kind == Kind.PAGE:
-        part.pages += 1
-    else:
-        part.reminders += 1
-    return None
+    return None if one.party_ref in state.parts else Flag.NOT_IN_CASE
 
 
 TOLD: Final = frozenset({Kind.REMINDER.value, Kind.PAGE.value})

@@ -8,6 +8,7 @@ from serantau.apps.cli.output import Column, say, shorten, stamp, table, when
 
 if TYPE_CHECKING:
     from serantau.desk.cases import View
+    from serantau.records.case_rounds import StepRow
     from serantau.rules.case_clock import Due
 
 _SECOND = 1_000_000
@@ -24,6 +25,7 @@ def clocks_of(view: View) -> list[dict[str, Any]]:
             "due": stamp(one.at),
             "local": _local(view, one.party, one.at),
             "steps": _steps(view, one),
+            "step": _step(view, one),
         }
         for one in view.clocks.due
     ]
@@ -46,9 +48,6 @@ def duties_of(view: View) -> list[dict[str, Any]]:
 
 def print_clocks(view: View) -> None:
     """Print what is due, in UTC and as it is there, and what this state must report."""
-    from serantau.clock import SystemClock
-
-    now = SystemClock().now()
     if view.clocks.due:
         rows = [
             {
@@ -57,8 +56,9 @@ def print_clocks(view: View) -> None:
                 "what": shorten(one.what),
                 "due": when(one.at),
                 "local": _local(view, one.party, one.at),
-                "left": _left(one.at - now),
+                "left": _left(one.at - view.now),
                 "steps": _steps(view, one) or None,
+                "how": _how(view, one),
             }
             for one in view.clocks.due
         ]
@@ -69,7 +69,8 @@ def print_clocks(view: View) -> None:
             Column("due", "Due"),
             Column("local", "There", spare=1),
             Column("left", "Left"),
-            Column("steps", "Reminded", right=True),
+            Column("steps", "Steps", right=True),
+            Column("how", "", style="yellow"),
         )
         table(columns, rows, title="Due")
         say()
@@ -100,6 +101,37 @@ def _print_duties(view: View) -> None:
 def _steps(view: View, one: Due) -> int:
     taken = view.clocks.taken.get((one.party, one.clock))
     return taken.count if taken else 0
+
+
+def _row(view: View, one: Due) -> StepRow | None:
+    which = (one.party, one.clock, one.since)
+    return next(
+        (row for row in view.steps if (row.party, row.clock, row.since) == which), None
+    )
+
+
+def _how(view: View, one: Due) -> str:
+    """Say why a step could not be taken, or that it is being taken."""
+    row = _row(view, one)
+    if row is None or row.state == "taken":
+        return row.said if row else ""
+    return row.said or f"{row.channel}: under way"
+
+
+def _step(view: View, one: Due) -> dict[str, Any] | None:
+    """Give how the step that this node takes stands, as JSON has it."""
+    row = _row(view, one)
+    if row is None:
+        return None
+    return {
+        "channel": row.channel,
+        "way": row.way,
+        "card": row.card,
+        "state": row.state,
+        "tried": stamp(row.tried),
+        "again": stamp(row.tried + row.wait) if row.state == "waiting" else None,
+        "said": row.said,
+    }
 
 
 def _local(view: View, party: str, at: int) -> str:
