@@ -87,7 +87,8 @@ class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     object_bytes: one object's JSON text. object_depth: nesting of lists and objects.
     object_items: members of all lists and objects of one object, summed.
     pattern_bytes: text of one indicator pattern. post_bytes: body of one request.
-    page: objects on one page. file_bytes: what one input may unpack to.
+    page: objects on one page. file_bytes: what one input may unpack to. cases: that one
+    party may bring, open or new within a day. case_entries: of it within a day.
     """
 
     object_bytes: int = 4_000_000
@@ -97,6 +98,8 @@ class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     post_bytes: int = 100_000_000
     page: int = 1000
     file_bytes: int = 20_000_000_000
+    cases: int = 500
+    case_entries: int = 20_000
 
 
 class HandlingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,6 +27,7 @@ BODIES = {
     "desk/intake.py": "a status, told to the party that caused it",
     "desk/screening.py": "what just came in, on its way to quarantine",
     "desk/case_incident.py": "this node's own incident, compared with the state",
+    "desk/case_flood.py": "entries that come in, counted by whose they are",
     "desk/case_log.py": "entries that just came in, to be folded here",
     "desk/cases.py": "what this node writes, on its way into its store",
     "desk/keys.py": "what came in or is held, to see whether its signature holds",

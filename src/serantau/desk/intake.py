@@ -11,12 +11,13 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import orjson
 
 from serantau.clock import taxii_text
+from serantau.desk import case_flood
 from serantau.desk.case_log import CaseLog
 from serantau.desk.keys import LEARNT, Bringer, Keys
 from serantau.desk.reading import Reading
@@ -173,7 +174,11 @@ class Intake:
             tx, node.config.node, versions, ours=bringer.ours, origin=origin
         )
         versions, doubted = self._keys.sift(tx, versions, bringer)
-        own = node.config.node.identity
+        own, over = node.config.node.identity, list[Fault]()
+        if not (bringer.ours or bringer.free):
+            versions, over = case_flood.sift(
+                tx, node.config.limits, versions, own=own, origin=origin
+            )
         versions = Recalls.without_made_of(tx, versions, own)
         admission = node.objects.admit(
             tx, versions, source=source, handling=handling, boxes=boxes
@@ -182,7 +187,7 @@ class Intake:
         self._turned |= self._keys.settle(tx, admission.alike, admission.new)
         self._case_log.settle(tx, admission.first, admission.new)
         refused = [_refusal(each, origin) for each in admission.refused]
-        faults = [*faults, *screened, *doubted, *refused]
+        faults = [*faults, *screened, *doubted, *over, *refused]
         node.quarantine.hold(tx, source, faults, handle_as=handle_as, boxes=boxes)
         report = Report(
             new=len(admission.new),
@@ -366,7 +371,17 @@ class Intake:
         """
         return self._retry(number, by_person=True)
 
-    def _retry(self, number: int, *, by_person: bool = False) -> Report:
+    def readmit(self, number: int, *, free: bool = False) -> Report:
+        """Try a quarantined object again; free: of the limits on cases.
+
+        Raises:
+            NotFound: nothing with this number is held.
+        """
+        return self._retry(number, free=free)
+
+    def _retry(
+        self, number: int, *, by_person: bool = False, free: bool = False
+    ) -> Report:
         node = self._node
         with node.db.write() as tx:
             held, body = node.quarantine.get(tx, number)
@@ -377,7 +392,7 @@ class Intake:
                 [piece],
                 source=held.source,
                 origin=held.origin,
-                bringer=self._again_by(tx, held),
+                bringer=replace(self._again_by(tx, held), free=free or by_person),
                 handling=self.handling(held.source, held.handle_as),
                 handle_as=held.handle_as,
                 boxes=held.boxes,

@@ -65,7 +65,8 @@ class Bringer:
     source: as it is stored with them. origin: where they stood, for messages. ours:
     what is in this node's name is this node's, and is signed. demand: what is asked of
     a peer. claimed: the identity that a member's node says it has: what is in that name
-    is judged as the member's also before anything was proven.
+    is judged as the member's also before anything was proven. free: of the limits on
+    what one party may bring into cases.
     """
 
     source: str
@@ -73,6 +74,7 @@ class Bringer:
     ours: bool
     demand: Demand = Demand.MEMBERS
     claimed: str = ""
+    free: bool = False
 
     @property
     def peer(self) -> bool:

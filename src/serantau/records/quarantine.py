@@ -110,6 +110,18 @@ class Quarantine:
         )
         return [int(row.n) for row in rows]
 
+    @staticmethod
+    def by_rules(tx: Tx, rules: Iterable[str], limit: int) -> Sequence[Held]:
+        """Give what these rules refused, oldest first."""
+        rows = tx.rows(
+            f"SELECT {_COLUMNS} FROM quarantine WHERE "
+            + tx.among("rule", "rules")
+            + " ORDER BY n LIMIT :limit",
+            rules=tx.array(rules),
+            limit=limit,
+        )
+        return [_held(row) for row in rows]
+
     def list(
         self, tx: Tx, *, after: int = 0, limit: int = 100, source: str = ""
     ) -> list[Held]:

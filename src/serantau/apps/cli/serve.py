@@ -53,6 +53,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from serantau.desk.case_log import CaseLog
+    from serantau.desk.case_waiting import CaseWaiting
     from serantau.desk.case_watch import CaseWatch
     from serantau.desk.federate import Federation
     from serantau.desk.forget import Forgetting
@@ -78,6 +79,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
         Forgetting(node).run,
         Reach(node).run,
         CaseLog(node).run,
+        CaseWaiting(node).run,
         CaseWatch(node).run,
         Recalling(node).run,
     )
