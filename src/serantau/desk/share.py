@@ -465,20 +465,24 @@ class Share:
         party: str,
         ids: Iterable[str],
         *,
-        purpose: Purpose,
+        purpose: Purpose | None,
         case: str,
         actor: str,
         look: bool = False,
+        way: str = HANDOVER,
+        by: Way = Way.PERSON,
     ) -> HandedOver:
         """Hand the newest versions of objects to a party by hand, and log it.
 
         Args:
             party: who gets them.
             ids: of the objects.
-            purpose: what for.
+            purpose: what for; None: the usual purpose of the party.
             case: what they belong to there, for the log.
             actor: the person who hands them over.
             look: only say what would go; nothing leaves and nothing is logged.
+            way: the door they leave by.
+            by: whether a machine chose them, which is given no TLP:RED.
 
         Raises:
             NotFound: no such party, or no such object.
@@ -503,7 +507,7 @@ class Share:
                     own=audiences.own,
                     policy=audiences.policy,
                     circles=circles,
-                    by=Way.PERSON,
+                    by=by,
                     purpose=purpose,
                 )
                 if not held.active(tx.clock.now()):
@@ -519,8 +523,8 @@ class Share:
                     tx,
                     party=number,
                     actor=actor,
-                    way=HANDOVER,
-                    purpose=purpose,
+                    way=way,
+                    purpose=purpose or held.usual,
                     collection=0,
                     request=f"case {case}",
                     stamps=stamps,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from serantau.apps.cli.case_export import export
 from serantau.apps.cli.case_view import (
     as_row,
     brief,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from serantau.records.cases import Summary
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app.command()(export)
 Case = Annotated[
     str, typer.Argument(metavar="CASE", help="Its id, or how that begins.")
 ]
