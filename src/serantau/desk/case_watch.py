@@ -101,7 +101,9 @@ class _Known:
 
 
 class CaseWatch:
-    """The clocks of the cases that one node owns."""
+    """The clocks of the cases that one node owns. pager: what hands pages over."""
+
+    pager: type[Pager] = Pager
 
     def __init__(self, node: Node) -> None:
         """Work for `node`."""
@@ -130,7 +132,7 @@ class CaseWatch:
             work, over = self._due(tx)
         if not (work or over) or not self._held():
             return done
-        pager = Pager(self._node)
+        pager = self.pager(self._node)
         try:
             if over:
                 with self._node.db.write() as tx:
