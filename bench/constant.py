@@ -35,7 +35,7 @@ def main() -> None:
     set_up_logs(config.log)
     with Node(config) as node:
         app = create_app(node)
-        app.register(constant)
+        app.router.register(constant)
         asyncio.run(_serve(Web(app, config)))
 
 

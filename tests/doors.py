@@ -56,6 +56,7 @@ class Site:
     """A node, its application in memory, and the ids of its collections."""
 
     node: Node
+    doors: Doors
     client: TestClient[Doors]
     ids: dict[str, str]
 
@@ -81,9 +82,7 @@ class Site:
         )
 
     def metric(self, name: str, **labels: str) -> float:
-        found = self.client.app.state.hall.metrics.registry.get_sample_value(
-            name, labels
-        )
+        found = self.doors.state.hall.metrics.registry.get_sample_value(name, labels)
         return 0.0 if found is None else float(found)
 
 

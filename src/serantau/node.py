@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
@@ -219,6 +220,7 @@ def limits_of(limits: LimitsSection) -> Limits:
     )
 
 
+@lru_cache(maxsize=4)
 def reader_of(limits: LimitsSection) -> Reader:
-    """Make what checks STIX objects against these limits."""
+    """Give what checks STIX objects against these limits: one, for all nodes here."""
     return Reader(limits_of(limits), load_schemas())

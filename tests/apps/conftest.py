@@ -45,9 +45,10 @@ def open_site() -> Iterator[Callable[[NodeConfig], Site]]:
     def site_of(config: NodeConfig) -> Site:
         node = Node(config)
         ids = collection_ids(node)
-        client = TestClient(create_app(node), raise_server_exceptions=False)
+        doors = create_app(node)
+        client = TestClient(doors, raise_server_exceptions=False)
         client.__enter__()
-        opened.append(Site(node, client, ids))
+        opened.append(Site(node, doors, client, ids))
         return opened[-1]
 
     yield site_of

@@ -313,7 +313,7 @@ def test_a_proxys_word_is_taken_only_from_a_proxy_on_this_machine(
     believed: bool,
 ) -> None:
     http = HttpSection(login_attempts=2, base_url=base_url)
-    app = open_site(msgspec.structs.replace(config, http=http)).client.app
+    app = open_site(msgspec.structs.replace(config, http=http)).doors
 
     async def tries(address: str) -> list[int]:
         transport = httpx2.ASGITransport(app=app, client=(address, 5000))

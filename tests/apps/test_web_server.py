@@ -464,7 +464,7 @@ def test_a_fault_of_ours_is_500_with_an_id_and_no_traceback(
         password = PASSWORD  # noqa: F841 - a local that no log may show
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(site.client.app.state.hall.share, "offers", broken)
+    monkeypatch.setattr(site.doors.state.hall.share, "offers", broken)
     answer = site.get(f"{API_ROOT}collections/")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == MEDIA_TYPE

@@ -230,11 +230,12 @@ def test_a_recalled_object_never_leaves_by_a_feed_that_had_it(tmp_path: Path) ->
 
 
 def test_a_recalled_object_is_not_found_by_the_nodes_own_people(world: World) -> None:
-    with TestClient(create_app(world.node)) as client:
+    doors = create_app(world.node)
+    with TestClient(doors) as client:
         with world.node.db.write() as tx:
             world.node.registry.add_user(tx, "boss", "th", "admin")
             world.node.registry.add_user(tx, "mai", "vn", "writer")
-        api = Api(Site(world.node, client, {}))
+        api = Api(Site(world.node, doors, client, {}))
         for case in recalled(world):
             name, pattern = case.made["name"], case.made["pattern"][24:-2]
             for text in (case.made["id"], name, pattern):

@@ -278,7 +278,7 @@ def test_every_route_refuses_a_caller_of_another_realm(world: World) -> None:
     """Whatever doors there will be: none even looks at who is asking."""
     app: Any = world.th.line._app
     asked = 0
-    for route in app.routes:
+    for route in app.router.routes:
         parts = [one if isinstance(one, str) else "x" for one in route.path_components]
         path = "/" + "/".join(part.strip("/") for part in parts)
         for method in sorted(getattr(route, "methods", {"GET"}) - {"OPTIONS"}):

@@ -36,6 +36,8 @@ from serantau.wire.taxii import content_length, too_large
 T = TypeVar("T")
 Asking = Request[Any, Any, State]
 
+# Where an ASGI scope has what is the asked node's own.
+STATE = "serantau_state"
 _PACKED_ABOVE = 1024
 _GZIP = 31  # zlib's window bits with gzip's header
 _PIECE = 1 << 20
@@ -300,7 +302,14 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
+def state_of(request: Asking) -> State:
+    """Give what the doors of the node that was asked keep (see `Doors`)."""
+    scope: Mapping[str, Any] = request.scope
+    found: State = scope[STATE]
+    return found
+
+
 def hall_of(request: Asking) -> Hall:
-    """Give the hall of the process that received a request."""
-    found: Hall = request.app.state.hall
+    """Give the hall of the node that was asked."""
+    found: Hall = state_of(request).hall
     return found

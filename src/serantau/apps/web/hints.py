@@ -16,7 +16,7 @@ import orjson
 from litestar import Router, get
 from litestar.response import Stream
 
-from serantau.apps.web.hall import Asking, Hall, Lane, hall_of
+from serantau.apps.web.hall import Asking, Hall, Lane, hall_of, state_of
 from serantau.apps.web.logs import logger
 from serantau.clock import taxii_text
 from serantau.errors import SerantauError, TooMany
@@ -144,7 +144,7 @@ class Board:
 async def hints(request: Asking) -> Stream:
     """Tell the caller, as server-sent events, whenever something new is for it."""
     hall = hall_of(request)
-    board: Board = request.app.state.board
+    board: Board = state_of(request).board
     caller = await hall.as_caller(request, lambda found: found)
     listener = await board.join(caller)
     return Stream(

@@ -10,8 +10,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -37,7 +38,7 @@ from serantau.apps.web import (
 )
 from serantau.apps.web.api.objects import Loads
 from serantau.apps.web.faults import REQUEST_ID, tell
-from serantau.apps.web.hall import Asking, Hall
+from serantau.apps.web.hall import STATE, Asking, Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
 from serantau.apps.web.memory import keep_memory
 from serantau.config import NodeConfig
@@ -52,13 +53,25 @@ _YEAR: Final = 31_536_000
 _DOORS: Final = {"taxii2": "taxii", "federation": "hints", "api": "api"}
 
 
-class Doors(Litestar):
-    """The application. Gives each request an id, and each answer its fixed headers."""
+class Doors:
+    """The application. Gives each request an id, and each answer its fixed headers.
 
-    def __init__(self, hall: Hall, **settings: Any) -> None:
-        """Serve the doors of `hall`'s node; `settings` are Litestar's."""
-        super().__init__(**settings)
+    router: the routes, which all nodes of a process share. state: what is this node's,
+    and what `hall_of` and its like find: hall, board, counter and loads.
+    """
+
+    def __init__(self, hall: Hall) -> None:
+        """Serve the doors of `hall`'s node."""
         config = hall.node.config
+        self.router = _router()
+        self.state = State(
+            {
+                "hall": hall,
+                "board": hints.Board(hall),
+                "counter": status.Counter(hall),
+                "loads": Loads(),
+            }
+        )
         self._hall = hall
         self._metrics = hall.metrics
         self._realm = (_REALM, config.node.realm.encode())
@@ -75,11 +88,12 @@ class Doors(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
             return
         request_id = new_request_id()
         scope[REQUEST_ID] = request_id
+        scope[STATE] = self.state
         begun = time.perf_counter()
         for field in scope["headers"]:
             # Whatever it asks for: a node of another realm is not even logged in.
@@ -93,7 +107,18 @@ class Doors(Litestar):
             await self._page(scope, receive, send, begun, collection)
             return
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await super().__call__(scope, receive, self._sending(scope, send, begun))
+            await self.router(scope, receive, self._sending(scope, send, begun))
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        """Be ready at once; at the end the doors end, not the node."""
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        try:
+            await receive()
+        finally:
+            self.state.board.close()
+            self._hall.close()
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def _page(
         self,
@@ -127,7 +152,7 @@ class Doors(Litestar):
     ) -> None:
         """Tell a fault that was met before the router."""
         with structlog.contextvars.bound_contextvars(request_id=scope[REQUEST_ID]):
-            scope["litestar_app"] = self
+            scope["litestar_app"] = self.router
             request: Asking = Request(cast("HTTPScope", scope), receive, send)
             told = tell(request, fault).to_asgi_response(None, request)
             sending = self._sending(scope, send, begun)
@@ -184,19 +209,13 @@ def _method(method: str) -> str:
 
 def create_app(node: Node) -> Doors:
     """Give the application of an open node. Its end ends the doors, not the node."""
-    hall = Hall(node)
-    board = hints.Board(hall)
+    return Doors(Hall(node))
 
-    @asynccontextmanager
-    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            board.close()
-            hall.close()
 
-    return Doors(
-        hall,
+@cache
+def _router() -> Litestar:
+    """Make the routes. They know no node: who is asked tells them its own."""
+    return Litestar(
         route_handlers=[
             taxii_door.routes(),
             hints.routes(),
@@ -209,15 +228,6 @@ def create_app(node: Node) -> Doors:
             status.routes(),
             api.routes(),
         ],
-        state=State(
-            {
-                "hall": hall,
-                "board": board,
-                "counter": status.Counter(hall),
-                "loads": Loads(),
-            }
-        ),
-        lifespan=[lifespan],
         exception_handlers={Exception: tell},
         logging_config=None,
         openapi_config=None,

@@ -15,7 +15,7 @@ from typing import Any, Final
 from litestar import Response, Router, get
 
 import serantau
-from serantau.apps.web.hall import Asking, Hall, Lane, hall_of
+from serantau.apps.web.hall import Asking, Hall, Lane, hall_of, state_of
 from serantau.clock import taxii_text
 from serantau.errors import Forbidden, StoreError
 from serantau.records.registry import Caller
@@ -100,7 +100,7 @@ def _page(request: Asking, body: str) -> Response[str]:
 async def home(request: Asking) -> Response[str]:
     """Show which node this is, and how much it holds."""
     hall = hall_of(request)
-    counter: Counter = request.app.state.counter
+    counter: Counter = state_of(request).counter
     counts = await hall.run(Lane.SIDE, counter.counts)
     config = hall.node.config.node
     lines: tuple[tuple[str, object], ...] = (

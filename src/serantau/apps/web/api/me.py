@@ -8,7 +8,7 @@ import serantau
 from serantau.apps.web.api.door import caller_of, node_of, reading, verb
 from serantau.apps.web.api.releases import ReleasePage, release_page
 from serantau.apps.web.api.words import After, Answer, Count, Limit, Since
-from serantau.apps.web.hall import Asking, Lane, hall_of
+from serantau.apps.web.hall import Asking, Lane, hall_of, state_of
 from serantau.apps.web.status import Counter
 
 
@@ -80,7 +80,7 @@ async def status(request: Asking) -> Status:
     The counts are at most half a minute old.
     """
     hall = hall_of(request)
-    counter: Counter = request.app.state.counter
+    counter: Counter = state_of(request).counter
     counts = await hall.run(Lane.SIDE, counter.counts)
     config = hall.node.config.node
     return Status(

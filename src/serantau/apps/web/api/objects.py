@@ -34,7 +34,7 @@ from serantau.apps.web.api.words import (
     ObjectId,
     Time,
 )
-from serantau.apps.web.hall import Asking, Hall, Lane, hall_of
+from serantau.apps.web.hall import Asking, Hall, Lane, hall_of, state_of
 from serantau.clock import taxii_text
 from serantau.desk.audit import note_reading
 from serantau.desk.dossier import Dossier, Link, Version, dossier, name_of
@@ -221,7 +221,7 @@ async def load(
     """
     hall = hall_of(request)
     caller = caller_of(request)
-    loads: Loads = request.app.state.loads
+    loads: Loads = state_of(request).loads
     boxes = await reading(request, partial(_boxes, hall.node, collection or ()))
     handled = handle_as or hall.node.config.handling.sources.get(caller.user, "")
     if loads.under_way >= _AT_ONCE:
