@@ -205,7 +205,7 @@ class Pager:
             try:
                 secret = path.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as fault:
-                raise ConfigError(f"clocks.page_secret_file {path}: {fault}.") from fault
+                raise ConfigError(f"clocks.page_secret_file: {fault}.") from fault
         key = self.key(target, items)
         said = {
             "key": key,

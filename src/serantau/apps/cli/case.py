@@ -17,6 +17,7 @@ from serantau.apps.cli.case_view import (
     print_case,
     print_verified,
 )
+from serantau.apps.cli.case_who import who
 from serantau.apps.cli.door import opened
 from serantau.apps.cli.output import Json, document, note, say
 
@@ -147,6 +148,9 @@ def invite(
         as_json,
         f"In the case now: {', '.join(parties)}.",
     )
+
+
+app.command()(who)
 
 
 @app.command()
