@@ -15,7 +15,9 @@ import polars as pl
 import pytest
 
 from commands import indicator
-from serantau.apps.demo import board
+from serantau.apps.demo import board, case_act, case_board
+from serantau.apps.demo.case_act import CaseAct, Worked
+from serantau.apps.demo.case_proof import prove_case
 from serantau.apps.demo.catcher import Catcher, Caught
 from serantau.apps.demo.lane import Act, Feed, Sent, scan
 from serantau.apps.demo.proof import prove
@@ -24,6 +26,8 @@ from serantau.apps.demo.reports import find_reports
 from serantau.apps.demo.rows import RowsProof, prove_rows
 from serantau.apps.demo.watch import Watch
 from serantau.desk.abroad import FORMAT, Abroad
+from serantau.desk.case_assist import Assistance
+from serantau.desk.case_verify import Compared, Verified, state_of
 from serantau.desk.gather import Gathering
 from serantau.desk.intake import Intake
 from serantau.desk.lane import Lane, Told
@@ -31,6 +35,7 @@ from serantau.desk.lane_ask import archive_of
 from serantau.desk.lane_work import Worker
 from serantau.desk.share import Share
 from serantau.records.views import Asked
+from serantau.rules.case_entry import Kind
 from serantau.rules.event import ABROAD
 from serantau.rules.marking import Tlp
 from serantau.wire.bundle import Piece
@@ -374,6 +379,95 @@ def test_peoples_own_reports_and_ranges_are_found_by_what_they_look_like(
     assert [path.name for path in found.asn] == ["routes.csv"]
 
 
+# --- A case --------------------------------------------------------------------------
+
+
+def worked_on(region: Region) -> Worked:
+    """Let a case happen without the running nodes: objects are handed over by hand."""
+    with Catcher() as catcher:
+        home = CaseAct(region, catcher, lambda *_: None)
+    home.prepare()
+    for giver in case_act.INSIDE:
+        for name in case_act.INSIDE:
+            if name != giver:
+                give(region, giver, name)
+    case = home._open()
+    work = {name: Assistance(region[name].opened) for name in case_act.INSIDE}
+
+    def tell(giver: str = "th") -> None:
+        for name in case_act.INSIDE:
+            if name != giver:
+                give(region, giver, name)
+
+    tell()
+    apart = {name: state_of(region[name].opened, case) for name in case_act.INSIDE}
+    work["id"].assess(case, "accepted")
+    apart["id"] = state_of(region["id"].opened, case)
+    work["sg"].acknowledge(case)
+    with region["th"].opened.db.write() as tx:
+        vn = region["vn"].opened.config.node.identity
+        work["th"].tell(tx, case, Kind.REMINDER, vn, "acknowledge")
+        work["th"].tell(tx, case, Kind.PAGE, vn, "acknowledge", channel="on-call")
+    for task in (case_act.TASK, case_act.BESIDE):
+        work["th"].add_task(case, task)
+    _, ask = work["th"].ask(case, case_act.ASKED, ["vn"])
+    tell()
+    work["vn"].answer(case, ask, "accept")
+    for name in ("sg", "id", "vn"):
+        give(region, name, "th")
+    work["th"].close(case)
+    tell()
+    page = b"Subject: Page from th\r\n\r\ncase 1, severity high\r\n"
+    compared = [Compared(name, equal=True) for name in ("id", "sg", "vn")]
+    return Worked(
+        case=case,
+        mails=[Caught((case_act.ON_CALL,), page)],
+        apart=apart,
+        healed=1.0,
+        verified=Verified(state_of(region["th"].opened, case), True, compared),
+    )
+
+
+def test_the_proof_about_the_case_fails_for_whatever_is_not_where_it_belongs(
+    founded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(founded, tmp_path / "region")
+    with Region(tmp_path / "region") as region:
+        for site in region.sites.values():
+            site.open()
+        worked = worked_on(region)
+        proof = prove_case(region, worked)
+        assert proof.holds, proof.faults
+        assert proof.found == {name: (0 if name == "jp" else 8) for name in FOLLOWS}
+        assert proof.private == ["th"]
+        case_board.show_worked(worked)
+        case_board.show_case_proof(proof)
+        assert "The proof about the case held" in capsys.readouterr().out
+
+        def faults(**change: object) -> list[str]:
+            return prove_case(region, replace(worked, **change)).faults  # type: ignore[arg-type]
+
+        page = worked.mails[0].raw
+        astray = Caught(("x@example.org",), page)
+        assert faults(mails=[astray]) == ["a page went to x@example.org"]
+        loud = Caught((case_act.ON_CALL,), page + case_act.TASK.encode())
+        assert faults(mails=[loud]) == ["a page tells what is in the case"]
+        assert faults(mails=[]) == ["0 pages were caught, the log has 1"]
+        assert faults(late=["it is late"]) == ["it is late"]
+        assert faults(apart={}) == ["the two halves were not apart"]
+        here = state_of(region["th"].opened, worked.case)
+        unlike = Verified(here, True, [Compared("id", equal=False)])
+        assert faults(verified=unlike) == [
+            "`case verify` did not find all equal: id: differs"
+        ]
+        Assistance(region["id"].opened).add_task(worked.case, "one more")
+        assert faults() == ["its parties do not have the same state"]
+        (region["sg"].home / "mail.txt").write_text(case_act.PRIVATE)
+        assert "the private note of th is at th, sg" in faults()
+        (region["jp"].home / "told.txt").write_text(f"x{case_act.TASK}")
+        assert f"jp is not in the case, and has: {case_act.TASK}" in faults()
+
+
 def test_the_demo_ends_by_itself_with_the_proof_held_and_nothing_left(
     uncovered_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -389,6 +483,9 @@ def test_the_demo_ends_by_itself_with_the_proof_held_and_nothing_left(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The proof held" in done.stdout
     assert "The proof about rows held" in done.stdout
+    assert "The proof about the case held" in done.stdout
+    assert "pages the on-call contact of vn" in done.stdout
+    assert re.search(r"^jp +no +- +0 of 8 +-$", done.stdout, re.M)
     assert "No row of anybody came to th, jp." in done.stdout
     assert re.search(r"^[1-9]\d* of the rows fit an indicator", done.stdout, re.M)
     for name in ("sg", "id", "vn", "jp"):

@@ -16,7 +16,9 @@ from typing import Annotated
 import typer
 
 from serantau.apps.cli.output import complain, console, note, say
-from serantau.apps.demo import board, stage
+from serantau.apps.demo import board, case_board, stage
+from serantau.apps.demo.case_act import CaseAct
+from serantau.apps.demo.case_proof import CaseProof, prove_case
 from serantau.apps.demo.catcher import Catcher
 from serantau.apps.demo.lane import HOME, LEVEL, Act
 from serantau.apps.demo.owners import Owner
@@ -83,15 +85,21 @@ def run(data: Path | None, *, once: bool, folder: Path | None) -> int:
                 catcher.port,
                 theirs=given.reports.folder != _EVENTS,
             )
+            case = CaseAct(region, catcher, case_board.tell)
+            case.prepare()
             region.start()
             say("All five answer. Loading; what may travel is on its way at once.")
             watch = Watch(region, SENDERS)
             _share(region, watch, given.loads, given.handle_as)
             rows = _report(region, act, given.reports, owners, catcher)
+            worked = _work(region, case)
             proof = prove(region, SENDERS)
             stage.show_proof(proof)
             board.show_rows_proof(rows)
-            code = 0 if proof.holds and rows.holds else ProofFailed.exit_code
+            case_board.show_case_proof(worked)
+            region.expect_alive()
+            held = proof.holds and rows.holds and worked.holds
+            code = 0 if held else ProofFailed.exit_code
             if once:
                 return code
             stage.show_ways_in(region)
@@ -177,6 +185,14 @@ def _report(
     board.show_crossings(act.cross())
     board.show_receiver("id", act.at("id"), titles)
     return prove_rows(region, HOME, sent, catcher.mails)
+
+
+def _work(region: Region, case: CaseAct) -> CaseProof:
+    """Let the case happen, and look into every node afterwards."""
+    case_board.begin()
+    worked = case.play()
+    case_board.show_worked(worked)
+    return prove_case(region, worked)
 
 
 def _share(

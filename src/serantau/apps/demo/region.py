@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -214,6 +215,18 @@ class Region:
                     f"The node {site.name} ended by itself, with code {code}.",
                     mend=text.strip()[-_LOG_CHARACTERS:] or "Its log is empty.",
                 )
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """Stop a node's process where it is, and let it go on afterwards."""
+        site = self[name]
+        # Who writes to a store holds it: stopped there, it would hold it all the time.
+        with site.opened.db.write():
+            _signal(site, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal(site, signal.SIGCONT)
 
     def stop(self) -> None:
         """End every process, and close the stores."""
