@@ -24,6 +24,7 @@ FILE_NAME = "serantau.toml"
 ROLES = ("member", "coordinator")
 KINDS = ("coordinator", "member", "operator", "partner", "public")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
+CLEAR = ("TLP:CLEAR", "TLP:GREEN", "TLP:AMBER")
 FEED = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _OFTEN_SECONDS = 1.0
 _FASTEST = 1e6
@@ -329,6 +330,26 @@ class ClocksSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pace: float = 1.0
 
 
+class CasesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How parties without a node take part in cases: by mail.
+
+    mailbox: where their answers arrive, a maildir or `imaps://USER@HOST/FOLDER`, of
+    its own; empty: nobody reads them. password_file: of that user. sender: the address
+    that letters come from and are answered to; empty: `mail.sender`. clear: the highest
+    TLP level that goes unencrypted. hourly: letters to, and mails from, one party in an
+    hour; more wait. mail_bytes: how large a mail may be that is read. file_bytes: what
+    is attached to it, together.
+    """
+
+    mailbox: str = ""
+    password_file: str = ""
+    sender: str = ""
+    clear: str = "TLP:AMBER"
+    hourly: int = 30
+    mail_bytes: int = 15_000_000
+    file_bytes: int = 10_000_000
+
+
 class RecallSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is done with what its creator recalled.
 
@@ -385,6 +406,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signing: SigningSection = msgspec.field(default_factory=SigningSection)
     contacts: ContactsSection = msgspec.field(default_factory=ContactsSection)
     clocks: ClocksSection = msgspec.field(default_factory=ClocksSection)
+    cases: CasesSection = msgspec.field(default_factory=CasesSection)
     recall: RecallSection = msgspec.field(default_factory=RecallSection)
     log: LogSection = msgspec.field(default_factory=LogSection)
 
@@ -458,6 +480,7 @@ def _check(config: NodeConfig, path: Path) -> None:
         ("notice.least_severity", config.notice.least_severity, SEVERITIES),
         ("notice.at_once", config.notice.at_once, ("", *SEVERITIES)),
         ("recall.hold", config.recall.hold, ("hidden", "dropped")),
+        ("cases.clear", config.cases.clear, CLEAR),
         ("log.format", config.log.format, ("text", "json")),
         ("log.level", config.log.level, ("debug", "info", "warning", "error")),
     ):
@@ -470,6 +493,12 @@ def _check(config: NodeConfig, path: Path) -> None:
                 f"{path}: mail.mailbox is also that of feeds.{name}",
                 mend="Leave mail.mailbox empty: what came back is found there too.",
             )
+    boxes = [config.mail.mailbox, *(feed.mailbox for feed in config.feeds.values())]
+    if config.cases.mailbox and config.cases.mailbox in boxes:
+        raise ConfigError(
+            f"{path}: cases.mailbox is also that of a feed, or mail.mailbox",
+            mend="Name one of its own: mail that came back is found there, too.",
+        )
     for name, number in (
         ("workers", config.lane.workers),
         ("lease_seconds", config.lane.lease_seconds),

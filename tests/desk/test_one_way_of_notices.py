@@ -10,9 +10,12 @@ SOURCE = Path(serantau.__file__).parent
 SENDERS = {"serantau.wire.mail", "serantau.wire.webhook"}
 # Who imports what hands letters over, and why.
 KNOWN = {
+    "desk/case_page.py": "after desk/share let the page go, to a card's address",
+    "desk/case_watch.py": "hands a page over, after desk/case_page wrote it",
     "desk/courier.py": "after desk/share let the rows go",
     "desk/reach.py": "after desk/share let the question go, to a card's address",
-    "desk/relay.py": "opens the mail server for these two",
+    "desk/case_mail.py": "after desk/share let the entries go, to a card's address",
+    "desk/relay.py": "opens the mail server for these",
     "wire/webhook.py": "how handing over ended",
 }
 

@@ -67,6 +67,7 @@ PAGES = {
     "desk/handout.py": "a page of desk/share",
     "desk/drafts.py": "a page of desk/share",
     "apps/cli/handover.py": "what desk/share handed over",
+    "desk/case_mail.py": "what desk/share handed over",
     "desk/case_export.py": "what desk/share handed over",
     "lane/question.py": "rows of events, asked by this node's own people",
     "apps/demo/proof.py": "the demo's own nodes, compared with each other",

@@ -156,6 +156,17 @@ class Contacts:
             ),
         )
 
+    def believed(self, tx: Tx, party: str) -> list[Held]:
+        """Give the cards by which a party is reached: who answers at any hour first."""
+        order = [Duty.ALWAYS, Duty.TECHNICAL, *Duty]
+        return sorted(
+            (one for one in self._held(tx) if one.believed and one.card.party == party),
+            key=lambda one: (
+                min((order.index(duty) for duty in one.card.duties), default=9),
+                one.card.id,
+            ),
+        )
+
     def find(self, text: str) -> Held:
         """Give the card that a person names: by id, how its UUID begins, or its name.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from serantau.desk.case_mail import CaseMail
 from serantau.desk.case_watch import CaseWatch
 from serantau.desk.courier import Courier
 from serantau.desk.reach import Reach
@@ -31,6 +32,7 @@ def take_back(node: Node, raw: bytes, actor: str) -> bool:
         Courier(node, actor).bounced(raw) is not None
         or Reach(node).bounced(raw)
         or CaseWatch(node).bounced(raw)
+        or CaseMail(node).bounced(raw)
     )
 
 

@@ -111,10 +111,11 @@ class Cards:
         return found
 
     def forget(self, tx: Tx, card: str) -> None:
-        """Forget what was found out about a card, and all that drills asked of it."""
+        """Forget what was found out about a card, and whom drills and letters asked."""
         tx.overwrite()
         for table in ("card_check", "card_ask"):
             tx.run(f"DELETE FROM {table} WHERE card = :card", card=card)
+        tx.run("UPDATE case_mail_letter SET address = '' WHERE card = :card", card=card)
 
     # Drills
 

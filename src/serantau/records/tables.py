@@ -31,6 +31,7 @@ from serantau.records import (
     case_tables,
     columns,
     log_tables,
+    mail_tables,
     recall_tables,
 )
 from serantau.records.columns import Number as _Number
@@ -45,6 +46,7 @@ behalf_link = behalf_tables.link
 behalf_held = behalf_tables.held
 recall = recall_tables.recall
 case_entry = case_tables.entry
+case_mail_thread = mail_tables.thread
 card_ask = card_tables.ask
 
 meta = Table(

@@ -6,9 +6,10 @@ import email
 import email.policy
 import re
 from dataclasses import dataclass
-from email.errors import MessageError
 from email.message import EmailMessage, Message
 from typing import Final
+
+from serantau.wire.mailbox import GIVES_UP
 
 _FAILED: Final = "failed"
 _MESSAGE_ID: Final = re.compile(
@@ -38,8 +39,7 @@ def read_bounce(message: bytes) -> Bounce | None:
     """
     try:
         return _bounce(message)
-    except (MessageError, ValueError, LookupError, AttributeError, TypeError):
-        # The parser gives up on some hostile mails in ways of its own.
+    except GIVES_UP:
         return None
 
 

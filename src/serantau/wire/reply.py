@@ -54,7 +54,8 @@ class Head:
 
     name: its Message-ID, with brackets; empty without one. senders: addresses of From,
     lower case. subject: as it is read. answers: Message-IDs that it goes on from.
-    automatic: why no person wrote it; empty: one may have. realm: that it names.
+    automatic: why no person wrote it; empty: one may have. report: a mail server did,
+    about another mail. realm: that it names.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Head:
     subject: str
     answers: tuple[str, ...]
     automatic: str
+    report: bool
     realm: str
 
 
@@ -114,6 +116,7 @@ def _head(raw: bytes) -> Head:
         subject=" ".join(str(found.get("subject", "")).split()),
         answers=answers,
         automatic=_automatic(found),
+        report=found.get_content_type() == "multipart/report",
         realm=str(found.get(REALM_HEADER, "")).strip(),
     )
 
@@ -151,12 +154,17 @@ def open_mail(
         BadInput: it cannot be opened, or is too large, deep or of too many parts.
     """
     try:
-        return _opened(_bounded(raw), key, certificates, limit)
+        return _opened(bounded(raw), key, certificates, limit)
     except GIVES_UP as fault:
         raise BadInput(f"The mail cannot be read: {fault}.") from fault
 
 
-def _bounded(raw: bytes) -> bytes:
+def bounded(raw: bytes) -> bytes:
+    """Give a mail that can be read at a cost of no more than its size.
+
+    Raises:
+        BadInput: it has too many lines, or parts, or parts in parts.
+    """
     for what, many, most in (
         ("lines", raw.count(b"\n"), _MOST_LINES),
         ("parts in parts", len(_MULTIPART.findall(raw)), _MOST_MULTIPARTS),
@@ -204,7 +212,7 @@ def _unlocked(
     if key is None:
         raise BadInput("The mail is encrypted, and this node has no key for mail.")
     signed = key.decrypt(data, certificates, limit)
-    inner = _bounded(signed.content)
+    inner = bounded(signed.content)
     found = _parsed(inner)
     if not found.keys():
         # No entity but a text: it was encrypted by hand.

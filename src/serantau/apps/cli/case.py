@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serantau.apps.cli.case_export import export
+from serantau.apps.cli.case_mail import app as mail_app
+from serantau.apps.cli.case_mail import print_threads
 from serantau.apps.cli.case_view import (
     as_row,
     brief,
@@ -51,6 +53,8 @@ National = Annotated[
 Due = Annotated[
     str, typer.Option(metavar="TIME", help="As 2026-03-01T08:00:00Z or +07:00.")
 ]
+
+app.add_typer(mail_app, name="mail")
 
 
 @app.callback()
@@ -122,6 +126,7 @@ def _board(
 def show(ctx: typer.Context, case: Case, as_json: Json = False) -> None:
     """Show a case: parties, tasks, the whole log, and what only this node has."""
     from serantau.desk.audit import note_reading
+    from serantau.desk.case_mail import CaseMail
     from serantau.desk.cases import Casework
 
     with opened(ctx) as node:
@@ -129,6 +134,8 @@ def show(ctx: typer.Context, case: Case, as_json: Json = False) -> None:
         shown = [line.entry.id for line in view.lines]
         note_reading(node, "case show", case, count=len(shown), objects=shown)
         print_case(view, as_json)
+        if not as_json:
+            print_threads(CaseMail(node).threads(view.summary.id))
 
 
 @app.command()
@@ -136,18 +143,30 @@ def invite(
     ctx: typer.Context,
     case: Case,
     parties: Annotated[list[str], typer.Argument(metavar="PARTY...")],
+    by_mail: Annotated[
+        bool | None,
+        typer.Option(
+            "--by-mail/--by-node",
+            help="It has no node: this one writes to it. Or it has one by now.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Let parties in: they get the whole log from the beginning, and all that follows.
 
     Nobody can be taken out again: what a party has, it has.
     """
-    _do(
-        ctx,
-        lambda work: work.invite(case, parties),
-        as_json,
-        f"In the case now: {', '.join(parties)}.",
-    )
+    from serantau.desk.case_post import Guests
+    from serantau.desk.cases import Casework
+
+    with opened(ctx) as node:
+        if by_mail is None:
+            made = Casework(node).invite(case, parties)
+        elif by_mail:
+            made = Guests(node).invite_by_mail(case, parties)
+        else:
+            made = [Guests(node).has_node(case, party) for party in parties][-1]
+    _told(made, as_json, f"In the case now: {', '.join(parties)}.")
 
 
 app.command()(who)

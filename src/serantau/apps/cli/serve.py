@@ -54,6 +54,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
 
     from serantau.desk.case_log import CaseLog
     from serantau.desk.case_waiting import CaseWaiting
+    from serantau.desk.case_post import CasePost
     from serantau.desk.case_watch import CaseWatch
     from serantau.desk.federate import Federation
     from serantau.desk.forget import Forgetting
@@ -81,6 +82,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
         CaseLog(node).run,
         CaseWaiting(node).run,
         CaseWatch(node).run,
+        CasePost(node).run,
         Recalling(node).run,
     )
     with ThreadPoolExecutor(len(runs), "serantau-work") as threads:
