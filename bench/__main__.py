@@ -9,7 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import federation, footprint, ingest, lane, log, pages, scale, signed, soak
+from bench import (
+    cases,
+    federation,
+    footprint,
+    ingest,
+    lane,
+    log,
+    pages,
+    scale,
+    signed,
+    soak,
+)
 from bench.figures import (
     Figure,
     Part,
@@ -31,6 +42,7 @@ PARTS: dict[str, Callable[[Sizes], list[Figure]]] = {
     "signed": signed.measure,
     "memory": footprint.measure_memory,
     "log": log.measure,
+    "cases": cases.measure,
     "lane": lane.measure_chain,
     "lane-files": lane.measure_files,
     "lane-post": lane.measure_post,

@@ -17,7 +17,8 @@ class Sizes:
     large_rows: of a report, and of one whose memory is watched. indicators: that the
     node looks for. ranges: what share of the usual ranges and assets it has. files,
     posts: small ones. matched: rows, and as many indicators. archived: rows that are
-    asked for, of so many days.
+    asked for, of so many days. Of cases: entries of a long one, cases on a board,
+    entries written into a large one, cases opened that peers see.
     """
 
     folder: Path
@@ -38,6 +39,11 @@ class Sizes:
     matched: int = 1_000_000
     archived: int = 10_000_000
     days: int = 30
+    entries: int = 10_000
+    cases: int = 5_000
+    written: int = 50
+    peers: int = 10
+    opened: int = 50
 
 
 def full(folder: Path) -> Sizes:
@@ -65,4 +71,9 @@ def quick(folder: Path) -> Sizes:
         posts=20,
         matched=20_000,
         archived=60_000,
+        entries=500,
+        cases=20,
+        written=3,
+        peers=2,
+        opened=3,
     )

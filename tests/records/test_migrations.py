@@ -13,6 +13,7 @@ from serantau.errors import StoreError
 from serantau.records import tables
 from serantau.records.database import Database
 from serantau.records.migrations import current, head, migrate
+from serantau.rules.marking import make_audience
 from stores import GREEN, PROCESSES, Store, indicator, later
 
 ALEMBIC = "alembic_version"
@@ -55,6 +56,24 @@ def test_a_filled_store_goes_down_and_up_again(store: Store) -> None:
         assert tx.value("SELECT count(*) FROM object") == 0
         assert tx.value("SELECT count(*) FROM ledger.release") == 0
         assert tx.epoch() == 1
+
+
+def test_a_store_from_before_lists_its_definitions_and_their_circles(
+    store: Store,
+) -> None:
+    with store.db.write() as tx:
+        circle = store.registry.put_circle(tx, "banks", ["vn"])
+    naming = make_audience(circles=[circle.id])
+    store.admit(indicator("x", GREEN), naming, make_audience(named=["id"]))
+    with store.db.read() as tx:
+        listed = tx.rows("SELECT added, circle FROM definition ORDER BY added, circle")
+    assert len(listed) == 3
+    migrate(store.db, "0014")
+    migrate(store.db)
+    with store.db.read() as tx:
+        again = tx.rows("SELECT added, circle FROM definition ORDER BY added, circle")
+        assert store.audiences.naming(tx, circle.id) == [naming["id"]]
+    assert [tuple(row) for row in again] == [tuple(row) for row in listed]
 
 
 def test_migrating_again_changes_nothing(store: Store) -> None:

@@ -172,7 +172,11 @@ class Casework:
 
     def _invite(self, tx: Tx, case: str, parties: Sequence[str]) -> None:
         state = self._folded(tx, case).state
-        invited = {one: self._identity(tx, one) for one in dict.fromkeys(parties)}
+        known = {name: one for one, name in parties_of(self._node, tx).items()}
+        invited = {
+            one: known.get(one) or self._identity(tx, one)
+            for one in dict.fromkeys(parties)
+        }
         self._write(
             tx,
             case,

@@ -17,16 +17,17 @@ from typing import Any
 import orjson
 
 from serantau import __version__
-from serantau.records import tables
+from serantau.records import definitions, tables
 from serantau.records.database import Database, Tx
-from serantau.rules.marking import Marking, MarkingSet, Recalled, Tlp, read_marking
+from serantau.rules.marking import Marking, MarkingSet, Recalled, Tlp
 from serantau.rules.party import Circle, Kind, Party, Purpose
 from serantau.rules.release import Policy, Verdict, judge, table_markdown
-from serantau.rules.stix import id_key
 
 _VERDICT = ("party", "marking_set", "released", "since", "rule", "got", "expected")
 _JUDGED_BY = "judged-by"
 _markings = re.compile(r"marking-definition--[0-9A-Fa-f-]{36}").findall
+# So many ids are looked for by the database.
+_FEW = 8
 _SLOTS = "(:last, :superseded)"
 
 
@@ -43,6 +44,9 @@ class Change:
 
 class Audiences:
     """Marking sets, verdicts and views of the parties of one node."""
+
+    known = staticmethod(definitions.known)
+    naming = staticmethod(definitions.naming)
 
     def __init__(self, own: str, policy: Policy) -> None:
         """Judge as the party named `own` under `policy`."""
@@ -183,52 +187,12 @@ class Audiences:
         return MarkingSet.from_key(str(key))
 
     @staticmethod
-    def known(tx: Tx, only: Iterable[str] | None = None) -> dict[str, Marking]:
-        """Give every marking that a definition in this store explains, by id.
-
-        STIX 2.1 §7.2.1: a marking definition has no versions. Where two are held under
-        one id, neither is believed.
-
-        Args:
-            tx: any transaction.
-            only: ids of those that are asked for; all without it.
-        """
-        found: dict[str, Marking] = {}
-        chosen, keys = "", {}
-        if only is not None:
-            chosen = f"AND {tx.among('o.key', 'keys')} "
-            keys = {"keys": tx.array(map(id_key, only))}
-        for row in tx.rows(
-            "SELECT o.id, o.body FROM object o JOIN word w ON w.n = o.type "
-            f"WHERE w.text = 'marking-definition' {chosen}ORDER BY o.added",
-            **keys,
-        ):
-            marking = read_marking(orjson.loads(bytes(row.body)))
-            if found.setdefault(row.id, marking) != marking:
-                found[row.id] = Marking(row.id, "unknown", text="two definitions of it")
-        return found
-
-    @staticmethod
-    def naming(tx: Tx, circle: str) -> list[str]:
-        """Give the ids of the markings whose definitions name a circle, by its id."""
-        within = (
-            "instr(o.body, :circle)"
-            if tx.lite
-            else "position(convert_to(:circle, 'UTF8') IN o.body)"
-        )
-        return [
-            row.id
-            for row in tx.rows(
-                "SELECT DISTINCT o.id FROM object o JOIN word w ON w.n = o.type "
-                f"WHERE w.text = 'marking-definition' AND {within} > 0",
-                circle=circle,
-            )
-        ]
-
-    @staticmethod
-    def parties(tx: Tx) -> dict[int, Party]:
-        """Give every party by its number."""
-        rows = tx.rows("SELECT * FROM party ORDER BY n")
+    def parties(tx: Tx, name: str | None = None) -> dict[int, Party]:
+        """Give every party by its number; or the one of a name."""
+        chosen, named = "", {}
+        if name is not None:
+            chosen, named = "WHERE name = :name ", {"name": name}
+        rows = tx.rows(f"SELECT * FROM party {chosen}ORDER BY n", **named)
         return {int(row.n): _party(row) for row in rows}
 
     @staticmethod
@@ -237,20 +201,41 @@ class Audiences:
         return _party(tx.row("SELECT * FROM party WHERE n = :number", number=number))
 
     @staticmethod
-    def circles(tx: Tx) -> dict[str, Circle]:
-        """Give every circle of this node by its opaque id."""
+    def circles(tx: Tx, only: Iterable[str] | None = None) -> dict[str, Circle]:
+        """Give the circles of this node by their opaque ids: all, or some."""
+        chosen, ids = "", {}
+        if only is not None:
+            chosen = f" WHERE {tx.among('id', 'ids')}"
+            ids = {"ids": tx.array(only)}
         return {
             row.id: Circle(row.id, row.name, frozenset(orjson.loads(row.members)))
-            for row in tx.rows("SELECT id, name, members FROM circle")
+            for row in tx.rows(f"SELECT id, name, members FROM circle{chosen}", **ids)
         }
+
+    def _named(self, tx: Tx, known: Mapping[str, Marking]) -> dict[str, Circle]:
+        """Give the circles that some markings name: each case has one of its own."""
+        named = {
+            circle
+            for marking in known.values()
+            if marking.audience is not None
+            for circle in marking.audience.circles
+        }
+        return self.circles(tx, named) if named else {}
 
     @staticmethod
     def sets(tx: Tx, about: Collection[str] | None = None) -> dict[int, MarkingSet]:
         """Give every marking set by its number; or those that name one of some ids."""
-        chosen = set(about or ())
+        chosen, within, ids = set(about or ()), "", {}
+        if 0 < len(chosen) <= _FEW:
+            # The database looks faster; what it finds is looked at again.
+            ids = {f"id_{place}": each for place, each in enumerate(sorted(chosen))}
+            find = "instr(key, :%s)" if tx.lite else "position(:%s IN key)"
+            within = "WHERE " + " OR ".join(f"{find % each} > 0" for each in ids)
         return {
             int(row.n): MarkingSet.from_key(row.key)
-            for row in tx.rows("SELECT n, key FROM marking_set ORDER BY n")
+            for row in tx.rows(
+                f"SELECT n, key FROM marking_set {within} ORDER BY n", **ids
+            )
             if about is None or not chosen.isdisjoint(_markings(row.key))
         }
 
@@ -296,8 +281,11 @@ class Audiences:
             Pairs of party number and change, where the verdict would not be the same.
         """
         sets = self.sets(tx, about)
-        known = self.known(tx, None if about is None else _named_by(sets.values()))
-        circles = self.circles(tx) if circles is None else circles
+        known = definitions.known(
+            tx, None if about is None else _named_by(sets.values())
+        )
+        if circles is None:
+            circles = self._named(tx, known)
         counts: dict[int, int] | None = None
         found: list[tuple[int, Change]] = []
         for number, party in (self.parties(tx) if parties is None else parties).items():
@@ -315,19 +303,24 @@ class Audiences:
                 if before == after:
                     continue
                 if counts is None:
-                    counts = self.counts(tx)
+                    counts = self.counts(tx, None if about is None else sets)
                 change = Change(party, place, before, after, counts.get(place, 0))
                 found.append((number, change))
         return found
 
     @staticmethod
-    def counts(tx: Tx) -> dict[int, int]:
-        """Count the newest versions of objects by marking set."""
+    def counts(tx: Tx, only: Iterable[int] | None = None) -> dict[int, int]:
+        """Count the newest versions of objects by marking set: of all, or of some."""
+        chosen, slots = "slot % 2 = 0", {}
+        if only is not None:
+            chosen = tx.among("slot", "slots")
+            slots = {"slots": tx.array(2 * number for number in only)}
         return {
             int(row.slot) // 2: int(row.held)
             for row in tx.rows(
                 "SELECT slot, count(*) AS held FROM object "
-                "WHERE slot % 2 = 0 GROUP BY slot"
+                f"WHERE {chosen} GROUP BY slot",
+                **slots,
             )
         }
 
@@ -353,8 +346,8 @@ class Audiences:
     def admit_party(self, tx: Tx, number: int) -> None:
         """Judge every marking set for a new party: it sees all history it may have."""
         tx.memory.pop(_JUDGED_BY, None)
-        known, circles = self.known(tx), self.circles(tx)
-        party = self.parties(tx)[number]
+        known = definitions.known(tx)
+        circles, party = self._named(tx, known), self.party(tx, number)
         rows = []
         for place, marking_set in self.sets(tx).items():
             verdict = judge(
@@ -377,14 +370,13 @@ class Audiences:
         arriving: Mapping[str, Marking],
     ) -> None:
         # A batch may bring hundreds of new sets; what they are judged by is read once.
-        by = tx.memory.get(_JUDGED_BY)
-        if by is None:
-            by = (self.circles(tx), self.parties(tx))
-            tx.memory[_JUDGED_BY] = by
-        circles, parties = by
-        known: Mapping[str, Marking] = self.known(tx, _named_by([marking_set]))
+        parties = tx.memory.get(_JUDGED_BY)
+        if parties is None:
+            parties = tx.memory[_JUDGED_BY] = self.parties(tx)
+        known: Mapping[str, Marking] = definitions.known(tx, _named_by([marking_set]))
         if arriving:
             known = {**known, **arriving}
+        circles = self._named(tx, known)
         rows = [
             _row(
                 place,

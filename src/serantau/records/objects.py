@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from serantau.clock import taxii_text
-from serantau.records import tables
+from serantau.records import definitions, tables
 from serantau.records.admission import (
     Admission,
     alike,
@@ -228,8 +228,13 @@ class Objects:
         self._index(tx, rows, fresh, coded)
         result.new, result.first, result.last = fresh, first, first + len(fresh) - 1
         if "marking-definition" in types:
-            meant = [one.id for one in fresh if one.type == "marking-definition"]
-            audiences.refresh(tx, meant)
+            meant = {
+                row.added: read_marking(version.data)
+                for row, version in zip(rows, fresh, strict=True)
+                if version.type == "marking-definition"
+            }
+            definitions.define(tx, meant.items())
+            audiences.refresh(tx, {marking.id for marking in meant.values()})
         return rows
 
     def _sets(
@@ -548,6 +553,7 @@ class Objects:
             "DELETE FROM object WHERE added = :added",
         ):
             tx.run(sql, added=row.added)
+        definitions.forget(tx, row.added)
         if not tx.lite:
             tx.run("DELETE FROM object_text WHERE added = :added", added=row.added)
 

@@ -119,12 +119,12 @@ class Registry:
         Raises:
             NotFound: no party has this name.
         """
-        found = self.parties(tx).get(name)
-        if found is None:
+        found = self._audiences.parties(tx, name)
+        if not found:
             raise NotFound(
                 f"No party is named {name!r}.", mend="`serantau party list` shows them."
             )
-        return found
+        return next(iter(found.items()))
 
     def put_party(self, tx: Tx, party: Party) -> list[Change]:
         """Add a party, or change the one of that name; gives what changed for it.

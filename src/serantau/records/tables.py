@@ -99,6 +99,16 @@ object_ = Table(
     Index(None, "modified", "slot", "added"),
 )
 
+# Which objects are marking definitions, each once with no circle, and once with each
+# circle that it names: what a change of a circle means is found without a scan.
+definition = Table(
+    "definition",
+    metadata,
+    Column("added", _Number, primary_key=True, autoincrement=False),
+    Column("circle", Text, primary_key=True),
+    Index(None, "circle", "added"),
+)
+
 # PostgreSQL only; with SQLite it is a full-text table of trigrams without the text.
 object_text = Table(
     "object_text",
