@@ -118,16 +118,21 @@ def checkup(
     if not sound:
         return
     with Node(config, clock) as node:
-        yield from _signing(node)
-        yield from _records(node)
-        yield from _clock(node)
-        yield from _log(node)
-        yield from _recalls(node)
-        yield from _behalf(node)
-        yield from _clocks(node)
-        yield from _lane(node, peers)
+        yield from of_node(node, ask=peers)
         if peers:
             yield from _peers(node)
+
+
+def of_node(node: Node, *, ask: bool) -> Iterator[Finding]:
+    """Look at what an open node holds; `ask`: also ask its mail server."""
+    yield from _signing(node)
+    yield from _records(node)
+    yield from _clock(node)
+    yield from _log(node)
+    yield from _recalls(node)
+    yield from _behalf(node)
+    yield from _clocks(node)
+    yield from _lane(node, ask)
 
 
 def _config(config: NodeConfig) -> Iterator[Finding]:

@@ -42,6 +42,7 @@ COMMANDS = {
     "events": ("events", "Ask the archive of events."),
     "case": ("case", "Work with other states on an incident: one shared log."),
     "assist": ("assist", "Ask other states for help in a case, and answer them."),
+    "shift": ("shift", "Tell the next shift what changed, is due, and waits."),
     "circle": ("circle", "Groups of parties; who is in one is this node's secret."),
     "collection": ("collection", "The named parts of the store that callers see."),
     "quarantine": ("quarantine", "What was refused, with the reason."),
@@ -51,7 +52,10 @@ COMMANDS = {
     "doctor": ("doctor", "Check the node, and say how to mend what is wrong."),
 }
 # Commands that are one word, with nothing below them.
-SINGLE = ("init", "serve", "load", "show", "search", "oncall", "export", "doctor")
+SINGLE = (
+    *("init", "serve", "load", "show", "search"),
+    *("oncall", "shift", "export", "doctor"),
+)
 
 
 class Entrance(TyperGroup):
