@@ -57,7 +57,9 @@ def test_what_waits_is_found_by_its_rule_oldest_first(store: Store) -> None:
             for one, rule in rules.items()],
         )  # fmt: skip
     with store.db.read() as tx:
-        assert FLOODS.held_back(tx, "too-many", ["a", "b", "x"]) == {"a"}
+        assert FLOODS.held_back(tx, ["too-many"], ["a", "b", "x"]) == {"a"}
+        assert FLOODS.waiting(tx, ["too-many", "x"], "peer:vn") == 2
+        assert FLOODS.waiting(tx, ["too-many"], "peer:sg") == 0
         found = quarantine.by_rules(tx, ["too-many"], 5)
         assert [one.id for one in found] == ["c", "a"]
         assert len(quarantine.by_rules(tx, ["too-many"], 1)) == 1

@@ -310,3 +310,26 @@ def test_nobody_fills_the_room_of_a_party_in_its_name(site: Site) -> None:
     assert give(site, own.objects, "peer:jp").refused == 0
     assert board(site) == sorted(mine)
     assert CaseWaiting(site.node).admit() == 0
+
+
+def test_a_peer_keeps_what_is_more_than_may_wait_here(tmp_path: Path) -> None:
+    with Region(tmp_path, ["th", "vn"], page=10) as region:
+        region.peer("th", "vn")
+        th = region["th"]
+        limit(th, cases=2, case_entries=8)
+        work = Casework(region["vn"].node)
+        many = [work.open(f"Case {number}", ["th"]).id for number in range(9)]
+        (report,) = th.sync()
+        assert "so nothing more is taken from it" in report.fault
+        held = waiting(th)
+        assert 8 < len(held) < 2 * 7
+        assert not {*many} <= {*board(th), *held}
+        (again,) = th.sync()
+        assert (again.new, again.refused, again.fault) == (0, 0, report.fault)
+        # Room again, and the pull goes on where it stopped.
+        limit(th, cases=100, case_entries=100)
+        CaseWaiting(th.node).admit()
+        (report,) = th.sync()
+        assert not report.fault
+        assert board(th) == sorted(many)
+        assert not waiting(th)

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 import orjson
 
 from serantau.config import LimitsSection
+from serantau.desk.screening import PEER
+from serantau.errors import PeerError
 from serantau.records.case_floods import CaseFloods
 from serantau.records.database import Tx
 from serantau.records.quarantine import Fault
@@ -145,6 +147,22 @@ def sift(
     return [version for version in versions if version.id not in gone], faults
 
 
+def expect_room(tx: Tx, limits: LimitsSection, peer: str) -> None:
+    """Take nothing more from a peer of which too much waits: it keeps the rest.
+
+    Raises:
+        PeerError: so much of it waits.
+    """
+    held = CaseFloods().waiting(tx, RULES, PEER + peer)
+    if held > limits.case_entries:
+        raise PeerError(
+            f"{held:,} entries into cases wait here that came from {peer}, so nothing "
+            "more is taken from it until they are fewer.",
+            mend="`serantau quarantine list` shows them. Raise limits.cases or "
+            f"limits.case_entries, or end it: `serantau party block {peer}`.",
+        )
+
+
 def _over(
     tx: Tx,
     limits: LimitsSection,
@@ -155,7 +173,7 @@ def _over(
     room = Room(tx, limits)
     known = room.floods.known(tx, {entry.case for _, entry in fresh})
     strange = {entry.case for _, entry in fresh} - known
-    waiting = room.floods.held_back(tx, CASES, strange) if strange else set()
+    waiting = room.floods.held_back(tx, RULES, strange) if strange else set()
     faults = []
     for version, entry in fresh:
         case = entry.case

@@ -19,6 +19,7 @@ import structlog
 
 from serantau.desk.abroad import Abroad
 from serantau.desk.arriving import Arriving
+from serantau.desk.case_flood import RULES, expect_room
 from serantau.desk.follow import Follow
 from serantau.desk.intake import Intake, Report, uncollected
 from serantau.desk.keys import WAITING, Bringer
@@ -200,6 +201,7 @@ class Federation:
         try:
             with self._node.db.read() as tx:
                 self._expect_open(tx, peer)
+                expect_room(tx, self._node.config.limits, peer.name)
             for collection in self._chosen(peer, client):
                 pulled = Pulled(collection.id, collection.title)
                 report.collections.append(pulled)
@@ -388,6 +390,9 @@ class Federation:
                 held=report.held + held,
                 refused=report.refused,
             )
+        if any(rule in report.reasons for rule in RULES):
+            with node.db.read() as tx:
+                expect_room(tx, node.config.limits, peer.name)
         return report
 
     def _claimed(self, peer: Peer, client: TaxiiClient) -> str:

@@ -78,12 +78,23 @@ class CaseFloods:
         rows = tx.rows("SELECT id FROM case_board WHERE waiting > 0 ORDER BY id")
         return [row.id for row in rows]
 
-    def held_back(self, tx: Tx, rule: str, ids: Iterable[str]) -> set[str]:
-        """Give those of some objects that wait in quarantine by a rule."""
+    def held_back(self, tx: Tx, rules: Iterable[str], ids: Iterable[str]) -> set[str]:
+        """Give those of some objects that wait in quarantine by some rules."""
         rows = tx.rows(
-            "SELECT DISTINCT id FROM quarantine WHERE rule = :rule AND "
-            + tx.among("id", "ids"),
-            rule=rule,
+            f"SELECT DISTINCT id FROM quarantine WHERE {tx.among('rule', 'rules')} "
+            f"AND {tx.among('id', 'ids')}",
+            rules=tx.array(rules),
             ids=tx.array(ids),
         )
         return {row.id for row in rows}
+
+    def waiting(self, tx: Tx, rules: Iterable[str], source: str) -> int:
+        """Count what waits in quarantine by some rules from one source."""
+        return int(
+            tx.value(
+                "SELECT count(*) FROM quarantine WHERE source = :source AND "
+                + tx.among("rule", "rules"),
+                source=source,
+                rules=tx.array(rules),
+            )
+        )
