@@ -368,8 +368,9 @@ class _Writing:
             yield self._utc(at)
         yield read.get("description", entry.description)
         yield entry.limits
-        here = self._facts.objects.keys()
-        yield _joined(", ", [each for each in entry.object_refs if each in here])
+        brought = self._facts.objects.keys() & {*entry.object_refs}
+        if brought:
+            yield self._say("objects", count=Plain(len(brought)))
         if read:
             yield self._say("corrected")
         if entry.id in waiting:
