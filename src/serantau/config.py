@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from serantau import typed
+from serantau.case_settings import CasesSection, ClocksSection
 from serantau.errors import ConfigError
 
 PREFIX = "SERANTAU_"
@@ -317,39 +318,6 @@ class ContactsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer_days: int = 7
 
 
-class ClocksSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a running node acts on the clocks of its cases.
-
-    page_url: the gateway that calls or texts the phone numbers of contact cards, which
-    takes a POST; empty: pages go by mail only. page_secret_file: what signs that. pace:
-    how many times as fast clocks run, which only an exercise changes.
-    """
-
-    page_url: str = ""
-    page_secret_file: str = ""
-    pace: float = 1.0
-
-
-class CasesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How parties without a node take part in cases: by mail.
-
-    mailbox: where their answers arrive, a maildir or `imaps://USER@HOST/FOLDER`, of
-    its own; empty: nobody reads them. password_file: of that user. sender: the address
-    that letters come from and are answered to; empty: `mail.sender`. clear: the highest
-    TLP level that goes unencrypted. hourly: letters to, and mails from, one party in an
-    hour; more wait. mail_bytes: how large a mail may be that is read. file_bytes: what
-    is attached to it, together.
-    """
-
-    mailbox: str = ""
-    password_file: str = ""
-    sender: str = ""
-    clear: str = "TLP:AMBER"
-    hourly: int = 30
-    mail_bytes: int = 15_000_000
-    file_bytes: int = 10_000_000
-
-
 class RecallSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is done with what its creator recalled.
 
@@ -405,8 +373,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notice: NoticeSection = msgspec.field(default_factory=NoticeSection)
     signing: SigningSection = msgspec.field(default_factory=SigningSection)
     contacts: ContactsSection = msgspec.field(default_factory=ContactsSection)
-    clocks: ClocksSection = msgspec.field(default_factory=ClocksSection)
     cases: CasesSection = msgspec.field(default_factory=CasesSection)
+    clocks: ClocksSection = msgspec.field(default_factory=ClocksSection)
     recall: RecallSection = msgspec.field(default_factory=RecallSection)
     log: LogSection = msgspec.field(default_factory=LogSection)
 

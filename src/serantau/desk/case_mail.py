@@ -38,6 +38,7 @@ from serantau.node import Node
 from serantau.records import acts
 from serantau.records.case_mail import (
     BOUNCED,
+    DROPPED,
     FAILED,
     HANDING,
     SENT,
@@ -58,7 +59,7 @@ from serantau.rules.realm import LIVE
 from serantau.rules.release import Way
 from serantau.wire.bounce import read_bounce
 from serantau.wire.catalogue import TEXTS, load_catalogue, load_source
-from serantau.wire.mail import Letter, Outcome, Relay, compose, message_id
+from serantau.wire.mail import Attached, Letter, Outcome, Relay, compose, message_id
 from serantau.wire.openpgp import Certificate, Key, read_certificate
 
 WAY: Final = "case mail"
@@ -66,7 +67,7 @@ WAY: Final = "case mail"
 ITSELF: Final = "serantau"
 _SECOND: Final = 1_000_000
 _HOUR: Final = 3600 * _SECOND
-_LEASE: Final = 900 * _SECOND
+_LEASE: Final = 300 * _SECOND
 _FIRST_WAIT: Final = 60 * _SECOND
 _LONGEST_WAIT: Final = 6 * _HOUR
 _LOOK_AGAIN: Final = 60 * _SECOND
@@ -434,6 +435,8 @@ class CaseMail:
             cover=told.cover,
             realm=news.exercise,
             answers=tuple(one for one in thread_ids if one),
+            # Who has no key of ours yet can answer encrypted from the first letter on.
+            attached=(_our_certificate(key),) if news.first else (),
         )
         return compose(letter, key, certificate)
 
@@ -533,7 +536,7 @@ class CaseMail:
                     tx, post, post.state, state=SENT, said="a person said so"
                 )
             else:
-                self._mails.step(tx, post, post.state, state=FAILED, said="told anew")
+                self._mails.step(tx, post, post.state, state=DROPPED, said="told anew")
                 self._again(tx, post)
             said = "it was sent" if sent else "tell it anew"
             acts.decided(tx, "settled a letter of a case", str(number), after=said)
@@ -542,7 +545,7 @@ class CaseMail:
     # Looking
 
     def letters(self, *, all_: bool = False) -> list[tuple[Post, Thread]]:
-        """Give the letters that did not arrive, or all, with their threads."""
+        """Give the letters that are under way, or all, with their threads."""
         with self._node.db.read() as tx:
             threads = {one.n: one for one in self._mails.threads(tx)}
             return [
@@ -553,6 +556,10 @@ class CaseMail:
         """Give the threads of a case, or all."""
         with self._node.db.read() as tx:
             return self._mails.threads(tx, case)
+
+
+def _our_certificate(key: Key) -> Attached:
+    return Attached("openpgp.asc", "application/pgp-keys", key.certificate.encode())
 
 
 def _certificate(held: Held, now: int) -> Certificate | None:

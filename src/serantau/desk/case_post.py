@@ -29,10 +29,10 @@ from serantau.rules.case_entry import Kind
 from serantau.wire.mailbox import imap
 
 CHORE: Final = "cases.mail"
-_READING: Final = "cases.mailbox"
+MAILBOX: Final = "cases.mailbox"
 _POLL_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 60.0
-_LEASE_SECONDS: Final = 600.0
+_LEASE_SECONDS: Final = 90.0
 _SECOND: Final = 1_000_000
 # Members of the profile get the same identity at every node that lets them in by mail.
 _IDENTITIES: Final = uuid.UUID("c1b5f2c8-0a5e-4c4c-9a2f-6f3f1c7f2f05")
@@ -172,7 +172,7 @@ class CasePost:
     def _due(self, tx: Tx) -> bool:
         if not self._node.config.cases.mailbox:
             return False
-        tried = self._chores.get(tx, _READING).tried
+        tried = self._chores.get(tx, MAILBOX).tried
         return tx.clock.now() - tried >= _READ_SECONDS * _SECOND
 
     def _turn(self, stop: Callable[[], bool], *, reads: bool) -> Done | None:
@@ -201,5 +201,5 @@ class CasePost:
             fault = failed.message
             _log.error("case_mailbox_not_read", fault=fault)
         with self._node.db.write() as tx:
-            self._chores.note(tx, _READING, done=tx.clock.now(), fault=fault)
+            self._chores.note(tx, MAILBOX, done=tx.clock.now(), fault=fault)
         return mails

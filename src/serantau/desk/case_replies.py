@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -52,6 +52,7 @@ from serantau.rules.case_mail import (
     STANCES,
     STEPS,
     Answer,
+    plain,
     read_answer,
     tokens,
 )
@@ -144,10 +145,14 @@ class CaseReplies(Casework):
         except TooLarge as fault:
             _log.warning("case_mail_too_large", mail=letter.name, fault=str(fault))
             fate = Fate.TOO_LARGE
-        if fate in _STAYS:
-            letter.leave()
-        else:
-            letter.done()
+        except FileNotFoundError:
+            # Another process had it meanwhile.
+            return Fate.DUPLICATE
+        with suppress(FileNotFoundError):
+            if fate in _STAYS:
+                letter.leave()
+            else:
+                letter.done()
         return fate
 
     def _opened(self) -> AbstractContextManager[Iterator[Letter]]:
@@ -303,7 +308,7 @@ class CaseReplies(Casework):
             "signature": signed.signature,
             "fingerprint": " ".join(signed.fingerprints),
             "digest": _digest(raw, opened),
-            "text": opened.text,
+            "text": plain(opened.text),
         }
         if not doubts.found:
             try:

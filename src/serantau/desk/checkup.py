@@ -25,11 +25,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from serantau.clock import Clock, SystemClock, moment
 from serantau.config import FILE_NAME, NodeConfig, load_config
 from serantau.desk.case_log import parties_of
+from serantau.desk.case_post import MAILBOX
 from serantau.desk.federate import Federation, PeerStatus
 from serantau.desk.keys import Keys
 from serantau.errors import ConfigError, PeerUnreachable, SerantauError
 from serantau.node import SEAL_FILE, SIGNING_FILE, Node
+from serantau.records.case_mail import Mails
 from serantau.records.case_rounds import Steps
+from serantau.records.chores import Chores
 from serantau.records.database import Database
 from serantau.records.migrations import current, head
 from serantau.records.peers import Peer, Peers
@@ -132,6 +135,7 @@ def of_node(node: Node, *, ask: bool) -> Iterator[Finding]:
     yield from _recalls(node)
     yield from _behalf(node)
     yield from _clocks(node)
+    yield from _case_mail(node)
     yield from _lane(node, ask)
 
 
@@ -492,6 +496,23 @@ def _clocks(node: Node) -> Iterator[Finding]:
             said = f"{names.get(row.party, row.party)} is not paged: {row.said}"
             mend = "It is tried again. `serantau oncall` tells whom to call meanwhile."
             yield _warn(area, said, mend)
+
+
+def _case_mail(node: Node) -> Iterator[Finding]:
+    """Tell of letters of cases that do not go, and of answers that are held."""
+    mails = Mails()
+    with node.db.read() as tx:
+        stuck = sum(bool(one.said) for one in mails.letters(tx))
+        held, fault = len(mails.mails(tx)), Chores().get(tx, MAILBOX).fault
+    for many, said in (
+        (stuck, "letters of cases do not go"),
+        (held, "answers by mail wait for a person"),
+    ):
+        if many:
+            mend = "`serantau case mail list` says why."
+            yield _warn("case mail", f"{many:,} {said}", mend)
+    if fault:
+        yield _warn("case mail", fault, "Correct cases.mailbox, or what it needs.")
 
 
 def _lane(node: Node, ask: bool) -> Iterator[Finding]:

@@ -246,8 +246,9 @@ class Mails:
         return Post(*row)
 
     def letters(self, tx: Tx, *, all_: bool = False) -> list[Post]:
-        """Give the letters that are not sent, or all."""
-        where = "" if all_ else "WHERE state <> 'sent' "
+        """Give the letters that are under way, or all."""
+        done = "('sent', 'bounced', 'dropped')"
+        where = "" if all_ else f"WHERE state NOT IN {done} "
         return [
             Post(*row)
             for row in tx.rows(
@@ -404,15 +405,6 @@ class Mails:
             **_short(values),
         ):
             raise Conflict(f"Mail {number} is not held: somebody decided on it.")
-
-    def counts(self, tx: Tx) -> dict[str, int]:
-        """Count letters and mails by state, such as `letter unsure`."""
-        rows = tx.rows(
-            "SELECT 'letter' AS what, state, count(*) AS many FROM case_mail_letter "
-            "GROUP BY state UNION ALL "
-            "SELECT 'mail', state, count(*) FROM case_mail_in GROUP BY state"
-        )
-        return {f"{row.what} {row.state}": int(row.many) for row in rows}
 
 
 def _update(tx: Tx, table: str, number: int, values: dict[str, Any]) -> None:

@@ -61,7 +61,11 @@ def list_(
         table(_LETTERS, [{**row, "case": brief(row["case"])} for row in out])
     if held:
         rows = [
-            {**row, "case": brief(row["case"]), "text": shorten(row["text"])}
+            {
+                **row,
+                "case": brief(row["case"]),
+                "text": shorten(" ".join(row["text"].split())),
+            }
             for row in held
         ]
         table(_MAILS, rows)
