@@ -27,7 +27,7 @@ from serantau.errors import BadInput, Conflict, StoreError
 from serantau.lane.why import why
 from serantau.node import Node
 from serantau.records.batches import Batch, State
-from stores import PROCESSES
+from stores import PROCESSES, doomed
 
 START = "2026-03-05T00:00:00Z"
 FORM = """
@@ -179,7 +179,7 @@ def test_a_restored_node_tells_the_same_of_events_and_takes_each_batch_once(
 
 
 def killed(target: Any, *args: Any) -> None:
-    process = PROCESSES.Process(target=target, args=args)
+    process = PROCESSES.Process(target=doomed, args=(target, *args))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -42,7 +42,7 @@ from serantau.lane.originals import SMALL
 from serantau.node import Node
 from serantau.records.batches import Batch, State
 from serantau.rules.marking import Tlp
-from stores import PROCESSES
+from stores import PROCESSES, doomed
 
 KILLS = int(os.environ.get("SERANTAU_KILLS", "35"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
@@ -343,7 +343,7 @@ def test_an_intake_killed_at_any_step_loses_nothing_that_it_acknowledged(
         mine, theirs = PROCESSES.Pipe(duplex=False)
         kill_at = chance.randrange(1, 200) if turn < KILLS - 1 else 0
         process = PROCESSES.Process(
-            target=intake, args=(home, store_url, seed, kill_at, theirs)
+            target=doomed, args=(intake, home, store_url, seed, kill_at, theirs)
         )
         process.start()
         theirs.close()

@@ -38,7 +38,7 @@ from serantau.rules.asset import Asset
 from serantau.rules.asset import Kind as AssetKind
 from serantau.rules.marking import Tlp
 from serantau.rules.party import Kind, Party
-from stores import PROCESSES, indicator
+from stores import PROCESSES, doomed, indicator
 
 KILLS = int(os.environ.get("SERANTAU_KILLS", "35"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
@@ -538,7 +538,8 @@ def test_work_killed_at_any_step_gives_every_row_exactly_once(
                 digest = lane.add(BytesIO(text.encode()), told).batch.digest
                 expected[digest, len(hosts)] = 1
             process = PROCESSES.Process(
-                target=kill_work, args=(home, store_url, chance.randrange(1, 30))
+                target=doomed,
+                args=(kill_work, home, store_url, chance.randrange(1, 30)),
             )
             process.start()
             process.join()

@@ -33,7 +33,7 @@ from serantau.rules.contact import State as ContactState
 from serantau.rules.notice import Sending, State
 from serantau.wire.mailbox import imap
 from smtp_server import Mailbox, smtp_server
-from stores import PROCESSES
+from stores import PROCESSES, doomed
 
 # 08:00 in Bangkok is 01:00 UTC.
 EIGHT = instant("2026-03-06T01:00:00Z")
@@ -254,7 +254,7 @@ def test_killed_while_it_makes_notices_each_owner_is_told_once(
 ) -> None:
     reach(node, "shop", "noc@shop.example.th")
     came(node, row(), row("shop", last=9))
-    process = PROCESSES.Process(target=child, args=(home, box.port))
+    process = PROCESSES.Process(target=doomed, args=(child, home, box.port))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL

@@ -26,7 +26,7 @@ from serantau.records.notices import Delivery
 from serantau.rules.contact import Contact
 from serantau.rules.notice import Sending, State
 from smtp_server import Mailbox
-from stores import PROCESSES
+from stores import PROCESSES, doomed
 
 
 def child(home: Path, port: int, kill: bool) -> None:
@@ -52,7 +52,9 @@ def child(home: Path, port: int, kill: bool) -> None:
 
 def run_killed(home: Path, box: Mailbox, at: str) -> None:
     """Send in a process that is killed by SIGKILL at one step."""
-    process = PROCESSES.Process(target=child, args=(home, box.port, at == "handing"))
+    process = PROCESSES.Process(
+        target=doomed, args=(child, home, box.port, at == "handing")
+    )
 
     def kill() -> None:
         assert process.pid is not None
