@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from couriers import dsn, read, released, text_of
-from serantau.case_settings import ClocksSection
 from serantau.clock import instant
 from serantau.config import MailSection, NodeConfig
 from serantau.desk.case_watch import CHORE, CaseWatch, Round
@@ -228,7 +227,9 @@ def test_a_page_says_nothing_of_what_is_in_the_case_and_its_entry_nothing_of_the
 def paging(node: Node, url: str) -> NodeConfig:
     """Give the settings of a node that pages by a gateway, signed."""
     (node.config.home / "page-secret").write_text("s")
-    section = ClocksSection(page_url=url, page_secret_file="page-secret")
+    section = msgspec.structs.replace(
+        node.config.clocks, page_url=url, page_secret_file="page-secret"
+    )
     return msgspec.structs.replace(node.config, clocks=section)
 
 
@@ -436,3 +437,47 @@ def test_a_worker_that_was_frozen_pages_nobody_when_it_comes_back(
     assert rounds == [Round(), Round(paged=1)]
     assert len(box.accepted) == 1
     assert len(entries(node, case, "vn")) == 2
+
+
+def test_a_case_that_takes_no_entry_keeps_no_other_from_its_page(
+    region: Region, node: Node, box: Mailbox, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Contacts(node).put(DUTY)
+    work, watch = Casework(node), CaseWatch(node)
+    full = work.open("Full", ["vn"], severity_level="high").id
+    for n in range(3):
+        work.add_task(full, f"Task {n}")
+    later(region, watch, 2)
+    region.clock.advance(seconds=30 * MINUTE)
+    monkeypatch.setattr("serantau.rules.case.MOST", 5)
+    assert watch.tick().paged == 2
+    assert "takes no entry" in why(node, full)
+    assert entries(node, case, "vn")[-1] == ("page", "on-call", "")
+    region.clock.advance(days=1)
+    watch.tick()
+    (letter,) = (
+        one for one in box.messages if full.partition("--")[2][:8].encode() in one
+    )
+    assert letter
+
+
+def test_a_card_of_a_zone_that_there_is_not_stops_no_other_page(
+    region: Region, node: Node, box: Mailbox, case: str
+) -> None:
+    cards = Contacts(node)
+    held = cards.put(DUTY)
+    cards.put(replace(DUTY, name="sg", party="sg", mail=("c@sg.example",)))
+    Casework(node).invite(case, ["sg"])
+    with node.db.write() as tx:
+        # As a newer program at the party might write it.
+        wrong = b"Asia/Atlantis_Now"
+        assert len(wrong) >= len(DUTY.zone)
+        tx.run(
+            "UPDATE object SET body = :body WHERE id = :id",
+            id=held.card.id,
+            body=bytes(
+                tx.value("SELECT body FROM object WHERE id = :id", id=held.card.id)
+            ).replace(DUTY.zone.encode(), wrong),
+        )
+    later(region, CaseWatch(node), 3)
+    assert set(to(box)) == {"c@sg.example"}

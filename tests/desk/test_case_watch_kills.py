@@ -20,7 +20,7 @@ from serantau.desk.case_watch import CaseWatch, Round
 from serantau.desk.cases import Casework
 from serantau.desk.contacts import Contacts
 from serantau.node import Node
-from serantau.records.case_rounds import HANDED, SENDING, TAKEN
+from serantau.records.case_rounds import HANDED, SENDING, TAKEN, StepRow
 from serantau.rules.card import Card, Duty
 from serantau.rules.case_entry import Kind
 from serantau.testing import Region
@@ -134,10 +134,11 @@ def child(config: NodeConfig, started: str, at: str) -> None:
     class Watch(CaseWatch):
         pager = Mortal
 
-        def _taken(self, *args: Any) -> None:
-            super()._taken(*args)
+        def _store(self, tx: Any, row: StepRow) -> bool:
+            stored = super()._store(tx, row)
             if at == "not committed":
                 end()
+            return stored
 
     with Node(config, SetClock(started)) as node:
         Watch(node).tick()

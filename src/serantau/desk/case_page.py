@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from serantau.clock import moment
+from serantau.desk.audit import zone_named
 from serantau.desk.contacts import Contacts, Held
 from serantau.desk.reach import certificate_of
 from serantau.desk.relay import open_relay, signing_key
 from serantau.desk.share import Share
-from serantau.errors import BadInput, ConfigError, NotFound
+from serantau.errors import BadInput, BadRequest, ConfigError, NotFound
 from serantau.node import Node
 from serantau.records.cards import MAIL, PHONE
 from serantau.records.database import Tx
@@ -95,7 +96,8 @@ class Pager:
     def _targets(self, party: str, channel: str) -> tuple[list[Target], str]:
         try:
             turns = self._contacts.on_call(party)
-        except NotFound as fault:
+        except (BadRequest, NotFound) as fault:
+            # A card may name a time zone that there is not.
             return [], fault.message
         first = [turn.held for turn in turns]
         found = first
@@ -247,7 +249,10 @@ class Pager:
 
     def _letter(self, target: Target, channel: str, items: Sequence[Item]) -> bytes:
         config, now = self._node.config, self._node.clock.now()
-        zone = ZoneInfo(target.held.card.zone or "UTC")
+        try:
+            zone = zone_named(target.held.card.zone or "UTC")
+        except BadRequest:
+            zone = ZoneInfo("UTC")
         lines = [
             f"  case {brief(one.case)}, severity {one.severity}: {one.party} was to "
             f"{_WANTED[one.clock == ACKNOWLEDGE]} by {moment(one.at):%Y-%m-%d %H:%M} "
@@ -257,7 +262,7 @@ class Pager:
         if len(items) > _MOST_TOLD:
             lines.append(f"  and {len(items) - _MOST_TOLD} more")
         text = _TEXT.format(
-            drilled=f"{self._drilled}\n\n" if self._drilled else "",
+            drilled=f"{self._drilled.strip()}\n\n" if self._drilled else "",
             team=self._team,
             whom=_WHOM[channel].format(party=items[0].party),
             lines="\n".join(lines),

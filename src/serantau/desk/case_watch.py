@@ -24,9 +24,9 @@ from typing import Final
 import structlog
 
 from serantau.desk.case_log import CaseLog, parties_of
-from serantau.desk.case_page import COORDINATOR, Item, Pager, Target, brief
+from serantau.desk.case_page import COORDINATOR, Item, Pager, Target
 from serantau.desk.cases import Casework
-from serantau.errors import Conflict, Forbidden, NotFound, SerantauError
+from serantau.errors import BadRequest, Conflict, Forbidden, NotFound, SerantauError
 from serantau.node import Node
 from serantau.records.case_rounds import (
     HANDED,
@@ -59,6 +59,8 @@ _LONGEST_WAIT: Final = 1800 * _SECOND
 _REST: Final = 120 * _SECOND
 _TRIES: Final = 3
 _ONCE_MORE: Final = 2
+_FOR_LONG: Final = 3650 * 86_400 * _SECOND
+_REFUSALS: Final = (BadRequest, Conflict, Forbidden, NotFound)
 
 _log = structlog.get_logger(__name__)
 
@@ -241,10 +243,15 @@ class CaseWatch:
 
     def _remind(self, one: Work) -> bool:
         """Write a reminder: with its entry it is taken, and goes to all."""
-        with self._node.db.write() as tx:
-            if self._still(tx, one) is None:
-                return False
-            self._work.tell(tx, one.case, Kind.REMINDER, one.due.party, one.due.clock)
+        try:
+            with self._node.db.write() as tx:
+                if self._still(tx, one) is None:
+                    return False
+                due = one.due
+                self._work.tell(tx, one.case, Kind.REMINDER, due.party, due.clock)
+        except _REFUSALS as refusal:
+            self._keep(one.row, refusal.message)
+            return False
         return True
 
     # Paging
@@ -295,7 +302,7 @@ class CaseWatch:
                     return step, target
             told = [one.row.failed[target.tag] for target in found]
             reasons.append(f"{step.channel}: {'; '.join(dict.fromkeys(told)) or why}")
-        self._keep(one, replace(one.row, failed={}, tries=0), " | ".join(reasons))
+        self._keep(replace(one.row, failed={}, tries=0), " | ".join(reasons))
         done.kept += 1
         return one.steps[0], None
 
@@ -330,8 +337,7 @@ class CaseWatch:
         """Take as taken what went out twice, and nobody knows whether it arrived."""
         if one.row.state != HANDED or one.row.unsure < _ONCE_MORE:
             return False
-        with self._node.db.write() as tx:
-            self._taken(tx, one, one.row)
+        self._taken(one, one.row)
         done.paged += 1
         return True
 
@@ -364,7 +370,7 @@ class CaseWatch:
             outcome = pager.hand(target, channel, self._items(several), handing)
         except Conflict:
             return []
-        return self._end(several, key, target, outcome, done)
+        return self._end(several, target, outcome, done)
 
     def _intend(
         self, several: list[Work], channel: str, target: Target, pager: Pager
@@ -413,34 +419,28 @@ class CaseWatch:
     def _end(
         self,
         several: Sequence[Work],
-        key: str,
         target: Target,
         outcome: Outcome,
         done: Round,
     ) -> list[Work]:
         """Write down how a page ended; gives what is to be passed on now."""
         event, said = outcome.event, outcome.said
+        rows = [one.row for one in several]
         if event == "accept":
-            with self._node.db.write() as tx:
-                held = {row.which: row for row in self._steps.by_letter(tx, key)}
-                for one in several:
-                    row = held.get(one.which)
-                    if row is not None and row.worker == self._name:
-                        self._taken(tx, one, replace(row, unsure=0))
-                        done.paged += 1
-            return []
-        done.kept += len(several)
-        if event == "lose":
             for one in several:
-                handed = replace(one.row, state=HANDED, unsure=one.row.unsure + 1)
-                self._keep(one, handed, said)
-            return []
-        if event == "defer" and several[0].row.tries + 1 < _TRIES:
-            for one in several:
-                self._keep(one, replace(one.row, tries=one.row.tries + 1), said)
-            return []
-        done.kept -= len(several)
-        return self._passed(several, target, said)
+                self._taken(one, replace(one.row, unsure=0))
+            done.paged += len(several)
+        elif event == "lose":
+            for row in rows:
+                self._keep(replace(row, state=HANDED, unsure=row.unsure + 1), said)
+            done.kept += len(several)
+        elif event == "defer" and rows[0].tries + 1 < _TRIES:
+            for row in rows:
+                self._keep(replace(row, tries=row.tries + 1), said)
+            done.kept += len(several)
+        else:
+            return self._passed(several, target, said)
+        return []
 
     def _passed(self, several: Sequence[Work], target: Target, said: str) -> list[Work]:
         """Note that somebody cannot be paged; gives the steps to go on with."""
@@ -449,48 +449,58 @@ class CaseWatch:
             failed = {**one.row.failed, target.tag: said}
             row = replace(one.row, failed=failed, tries=0, state=WAITING, said=said)
             with self._node.db.write() as tx:
-                self._steps.put(tx, [row])
+                self._store(tx, row)
             found.append(replace(one, row=row))
         return found
 
-    def _keep(self, one: Work, row: StepRow, said: str) -> None:
+    def _keep(self, row: StepRow, said: str) -> None:
         """Write down why a step could not be taken, and when it is tried again."""
         pace = self._node.config.clocks.pace
         wait = min(max(2 * row.wait, _FIRST_WAIT / pace), _LONGEST_WAIT / pace)
         state = row.state if row.state == HANDED else WAITING
-        now = self._node.clock.now()
         with self._node.db.write() as tx:
-            self._steps.put(
-                tx,
-                [replace(row, state=state, tried=now, wait=int(wait), said=said)],
+            now = tx.clock.now()
+            self._store(
+                tx, replace(row, state=state, tried=now, wait=int(wait), said=said)
             )
-        _log.warning("case_step_not_taken", case=brief(one.case), clock=one.due.clock)
 
-    def _taken(self, tx: Tx, one: Work, row: StepRow) -> None:
+    def _store(self, tx: Tx, row: StepRow) -> bool:
+        """Write a row, unless another process has taken the step over."""
+        mine = row.worker != self._name or any(
+            held.which == row.which and held.worker == self._name
+            for held in self._steps.all(tx, row.case_id)
+        )
+        if not mine or not self._take(tx):
+            return False
+        self._steps.put(tx, [row])
+        return True
+
+    def _taken(self, one: Work, row: StepRow) -> None:
         """Write the entry of a page that went out, with the row that remembers it."""
         channels = [step.channel for step in one.steps]
         passed = channels[: channels.index(row.channel)]
         said = [f"Could not be paged: {', '.join(passed)}."] if passed else []
         if row.unsure >= _ONCE_MORE:
             said.append("Whether it arrived is not known.")
-        self._work.tell(
-            tx,
-            one.case,
-            Kind.PAGE,
-            one.due.party,
-            one.due.clock,
-            channel=row.channel,
-            description=" ".join(said),
-        )
-        self._steps.put(
-            tx,
-            [
-                replace(
-                    row, state=TAKEN, tried=tx.clock.now(), wait=0, tries=0, unsure=0,
-                    failed={}, said="",
-                )
-            ],
-        )  # fmt: skip
+        end = replace(row, state=TAKEN, wait=0, tries=0, unsure=0, failed={}, said="")
+        try:
+            with self._node.db.write() as tx:
+                if self._store(tx, replace(end, tried=tx.clock.now())):
+                    self._work.tell(
+                        tx,
+                        one.case,
+                        Kind.PAGE,
+                        one.due.party,
+                        one.due.clock,
+                        channel=row.channel,
+                        description=" ".join(said),
+                    )
+        except _REFUSALS as refusal:
+            # It would go out again and again: a person has to look at this case.
+            why = f"it was paged, and the case takes no entry: {refusal.message}"
+            with self._node.db.write() as tx:
+                now = tx.clock.now()
+                self._store(tx, replace(end, tried=now, wait=_FOR_LONG, said=why))
 
     # What came back
 

@@ -230,6 +230,8 @@ def _words(view: View, line: Line, read: Mapping[str, str]) -> Iterator[str]:
         yield f"of {brief(entry.about_ref)}"
     for party in filter(None, (entry.party_ref, *entry.party_refs)):
         yield view.name(party)
+    yield entry.clock.partition(":")[0]
+    yield entry.channel
     yield entry.severity_level
     yield from entry.object_refs
     yield read.get("description", entry.description)
