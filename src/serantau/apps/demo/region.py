@@ -220,8 +220,8 @@ class Region:
     def stopped(self, name: str) -> Iterator[None]:
         """Stop a node's process where it is, and let it go on afterwards."""
         site = self[name]
-        # Who writes to a store holds it: stopped there, it would hold it all the time.
-        with site.opened.db.write():
+        # Who writes to a store or its log holds it: stopped there, all the time.
+        with site.opened.db.write(), site.opened.db.ledger():
             _signal(site, signal.SIGSTOP)
         try:
             yield
