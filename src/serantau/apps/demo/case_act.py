@@ -22,9 +22,10 @@ from serantau.desk.case_verify import Verified, state_of, verify
 from serantau.desk.contacts import Contacts
 from serantau.desk.intake import Intake
 from serantau.node import Node
+from serantau.records.cases import Cases
 from serantau.rules.card import Card, Duty
+from serantau.rules.case import Case
 from serantau.rules.case_entry import Kind, audience_of
-from serantau.rules.case_steps import State
 from serantau.rules.level import Tlp
 from serantau.rules.marking import TLP_2_IDS
 from serantau.wire.bundle import Piece
@@ -58,8 +59,8 @@ class Worked:
 
     case: its id. mails: pages that were caught. apart: how it stood while one node was
     cut off, by node. healed: seconds until all were the same again, None: never.
-    verified: what `case verify` of `HOME` found at the end. state: at the end, there.
-    late: what was waited for and did not come.
+    verified: what `case verify` of `HOME` found at the end. late: what was waited for
+    and did not come.
     """
 
     case: str
@@ -67,7 +68,6 @@ class Worked:
     apart: dict[str, CaseState] = field(default_factory=dict)
     healed: float | None = None
     verified: Verified | None = None
-    state: State = field(default_factory=State)
     late: list[str] = field(default_factory=list)
 
 
@@ -194,14 +194,16 @@ class CaseAct:
 
     def _page(self, worked: Worked) -> None:
         """Wait until the silent party was reminded and paged; then it answers."""
-        case, told = worked.case, dict[str, str]()
+        case, told = worked.case, set[str]()
+        names = self._work(HOME).names()
 
         def paged() -> bool:
-            view = self._work(HOME).show(case)
-            for entry in (line.entry for line in view.lines if line.entry.clock):
+            lines = folded(self._node(HOME), case).lines()
+            for entry in (line.entry for line in lines if line.entry.clock):
                 if entry.id in told:
                     continue
-                party = told[entry.id] = view.name(entry.party_ref)
+                told.add(entry.id)
+                party = names[entry.party_ref]
                 if entry.kind == Kind.REMINDER:
                     self._say(HOME, f"reminds {party}, which is overdue")
                     continue
@@ -242,10 +244,9 @@ class CaseAct:
             worked.late.append("its end did not come to all")
         worked.verified = verify(self._node(HOME), case)
         worked.mails[:] = _pages(self._catcher.mails)
-        worked.state = self._work(HOME).show(case).state
 
     def _task(self, case: str) -> str:
-        tasks = self._work(COORDINATOR).show(case).state.tasks
+        tasks = folded(self._node(COORDINATOR), case).state.tasks
         return next(one for one, task in tasks.items() if task.name == TASK)
 
     def _state(self, name: str, case: str) -> CaseState:
@@ -263,6 +264,12 @@ class CaseAct:
                 return False
             time.sleep(_LOOK_SECONDS)
         return True
+
+
+def folded(node: Node, case: str) -> Case:
+    """Fold a case from what a node's store has of it."""
+    with node.db.read() as tx:
+        return Case(case, Cases().entries(tx, case))
 
 
 def _pages(mails: Sequence[Caught]) -> list[Caught]:

@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from serantau.apps.demo import case_act
-from serantau.apps.demo.case_act import HOME, INSIDE, ON_CALL, SILENT, Worked
+from serantau.apps.demo.case_act import (
+    HOME,
+    INSIDE,
+    ON_CALL,
+    SILENT,
+    Worked,
+    folded,
+)
 from serantau.apps.demo.catcher import Caught
 from serantau.apps.demo.region import Region
-from serantau.records.cases import Cases
 from serantau.rules.case import Case
 from serantau.rules.case_entry import Kind, circle_of
 
@@ -52,31 +58,26 @@ class CaseProof:
 def prove_case(region: Region, worked: Worked) -> CaseProof:
     """Check what came of the case, at every node."""
     proof = CaseProof(faults=list(worked.late))
-    folded = {name: _folded(region, name, worked.case) for name in INSIDE}
-    proof.hashes = {name: one.hash() for name, one in folded.items()}
+    cases = {name: folded(region[name].opened, worked.case) for name in INSIDE}
+    proof.hashes = {name: one.hash() for name, one in cases.items()}
     if len({*proof.hashes.values()}) != 1:
         proof.faults.append("its parties do not have the same state")
-    _check_log(proof, region, folded[HOME], worked)
+    _check_log(proof, region, cases[HOME])
     _check_verified(proof, worked)
     _check_apart(proof, worked)
-    _check_pages(proof, folded[HOME], worked.mails)
+    _check_pages(proof, cases[HOME], worked.mails)
     _check_bytes(proof, region, worked.case)
     return proof
 
 
-def _folded(region: Region, name: str, case: str) -> Case:
-    with region[name].opened.db.read() as tx:
-        return Case(case, Cases().entries(tx, case))
-
-
-def _check_log(proof: CaseProof, region: Region, folded: Case, worked: Worked) -> None:
-    state = folded.state
+def _check_log(proof: CaseProof, region: Region, case: Case) -> None:
+    state = case.state
     inside = {region[name].opened.config.node.identity for name in INSIDE}
     if {*state.parts} != inside:
         proof.faults.append("others are in the case than those who were invited")
     if not state.closed:
         proof.faults.append("it was not closed")
-    if folded.flagged() or folded.waiting:
+    if case.flagged() or case.waiting:
         proof.faults.append("there are entries that do not count, or wait")
     if state.silent:
         proof.faults.append("somebody never answered")
@@ -101,8 +102,8 @@ def _check_apart(proof: CaseProof, worked: Worked) -> None:
         proof.faults.append("the two halves were not apart")
 
 
-def _check_pages(proof: CaseProof, folded: Case, mails: Sequence[Caught]) -> None:
-    steps = [line.entry.kind for line in folded.lines() if line.entry.clock]
+def _check_pages(proof: CaseProof, case: Case, mails: Sequence[Caught]) -> None:
+    steps = [line.entry.kind for line in case.lines() if line.entry.clock]
     paged = steps.count(Kind.PAGE)
     proof.pages = len(mails)
     if not (paged and Kind.REMINDER in steps):
