@@ -11,6 +11,7 @@ import pysequoia
 import pytest
 
 from serantau.errors import BadInput
+from serantau.wire.bounce import read_bounce
 from serantau.wire.mail import Letter, compose
 from serantau.wire.openpgp import Key, read_certificate
 from serantau.wire.openpgp_in import BAD, GOOD, NONE, decrypt
@@ -219,3 +220,9 @@ def test_the_head_tells_who_and_what_and_nothing_that_is_no_id() -> None:
     assert found.answers == ("<r@x>", "<s@x>")
     assert found.subject == "Re: ก x"
     assert read_head(b"").senders == ()
+
+
+def test_a_deep_mail_is_no_report_and_stops_nobody() -> None:
+    raw = nested(400).replace(b"mixed", b"report; report-type=delivery-status", 1)
+    assert read_head(raw).report
+    assert read_bounce(raw) is None

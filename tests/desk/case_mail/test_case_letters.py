@@ -21,6 +21,7 @@ from serantau.desk.relay import KEY_FILE
 from serantau.errors import BadRequest, Conflict, Forbidden
 from serantau.node import Node
 from serantau.records.peers import Peer, Peers
+from serantau.rules.case_entry import Kind
 from serantau.rules.case_mail import tokens
 from serantau.rules.level import Tlp
 from smtp_server import Mailbox
@@ -83,10 +84,8 @@ def test_case_mail_never_mails_an_address_without_a_card(
 @pytest.mark.parametrize(
     ("level", "most"),
     [
-        ("CLEAR", "TLP:CLEAR"),
         ("GREEN", "TLP:CLEAR"),
         ("GREEN", "TLP:GREEN"),
-        ("AMBER", "TLP:GREEN"),
         ("AMBER", "TLP:AMBER"),
         ("AMBER+STRICT", "TLP:AMBER"),
     ],
@@ -325,3 +324,21 @@ def test_without_a_mail_server_or_a_key_letters_wait_and_say_so(
         clock.advance(seconds=61)
         assert send(node) == Round(waiting=1)
         assert "mail.host" in waits(node)[0]
+
+
+def test_a_reminder_goes_to_whom_it_is_about_and_to_no_other(
+    node: Node, box: Mailbox
+) -> None:
+    cards, work = Contacts(node), Casework(node)
+    cards.put(MM)
+    cards.put(replace(MM, party="kh", mail=("soc@kh.example",)))
+    case = open_case(node)
+    Guests(node).invite_by_mail(case, ["kh"])
+    assert send(node).sent == 2
+    (about,) = (one.party for one in work.show(case).parts if one.name == "mm")
+    with node.db.write() as tx:
+        work.tell(tx, case, Kind.REMINDER, about, "acknowledge")
+    assert send(node) == Round(sent=1)
+    assert box.accepted[-1].recipients == [ADDRESS]
+    text = text_of(read(box.messages[-1]))
+    assert "reminds you: an answer is overdue (acknowledge)" in text

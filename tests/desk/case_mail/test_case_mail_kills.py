@@ -34,7 +34,7 @@ def sending(home: Path, port: int, at: str) -> None:
     """Send in a process of its own, which may kill itself at a step."""
     with Node(config_of(home, port), SetClock("2026-03-02T00:00:00Z")) as node:
         post: Any = CaseMail(node, "child")
-        if at in {"_released", "_letter", "_end"}:
+        if at in {"_released", "_end"}:
             setattr(post, at, die)
         elif at == "handing":
             whole = Relay.send
@@ -85,7 +85,7 @@ def state(node: Node) -> str:
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("at", ["_released", "_letter", "MAIL", "DATA"])
+@pytest.mark.parametrize("at", ["_released", "MAIL", "DATA"])
 def test_killed_before_the_last_byte_a_letter_goes_once_by_the_next(
     node: Node, home: Path, clock: SetClock, box: Mailbox, at: str
 ) -> None:
