@@ -20,7 +20,7 @@ from serantau.node import SIGNING_FILE
 from serantau.records import tree
 from serantau.records.seen import Alarm, State
 from serantau.rules.head import signed_text, take_apart
-from serantau.rules.marking import Tlp
+from serantau.rules.marking import TLP_2_IDS, Tlp
 from serantau.rules.party import Kind
 from serantau.testing import Region, Site, _Carried, identity_of, signer_of
 
@@ -55,6 +55,23 @@ def share(region: Region, *numbers: int) -> None:
 def watched(site: Site) -> list[Alarm]:
     site.sync()
     return site.federation.watch.alarms()
+
+
+def test_what_has_no_version_raises_no_alarm(pair: Region) -> None:
+    observable = {
+        "type": "ipv4-addr",
+        "spec_version": "2.1",
+        "id": "ipv4-addr--28bb3599-77cd-5a82-a950-b5bc3caf07c4",
+        "value": "198.51.100.3",
+        "object_marking_refs": [TLP_2_IDS[Tlp.GREEN]],
+    }
+    pair.load("th", [observable])
+    pair.sync()
+    pair.clock.advance(seconds=60)
+    assert observable["id"] in pair["sg"].ids()
+    assert watched(pair["sg"]) == []
+    assert {*states(pair["sg"])} == {"proven"}
+    assert recount(pair["th"].node, objects=True).fault == ""
 
 
 def asks(region: Region, who: str, whom: str, object_id: str = "") -> Any:

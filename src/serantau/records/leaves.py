@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from serantau.clock import taxii_text
 from serantau.records import acts, log_tables, tree
 from serantau.records.database import Database, Tx
 from serantau.records.ledger import unpack
@@ -208,7 +209,7 @@ class Leaves:
         known = digests_of(tx, wanted)
         missing = [stamp for stamp in wanted if stamp not in known]
         fresh = {
-            int(row.added): object_digest(row.id, row.version, bytes(row.body))
+            int(row.added): object_digest(row.id, _said(row), bytes(row.body))
             for row in tx.rows(
                 "SELECT added, id, version, body FROM object WHERE "
                 + tx.among("added", "stamps"),
@@ -472,11 +473,19 @@ def held_versions(tx: Tx, stamps: Sequence[int]) -> Iterator[Held]:
         yield Held(
             stamp=int(row.added),
             id=row.id,
-            version=row.version,
+            version=_said(row),
             marking_set=int(row.slot) // 2,
             creator=str(orjson.loads(body).get("created_by_ref", "")),
             sha256=text_digest(body),
         )
+
+
+def _said(row: Any) -> str:
+    """Give the version as the object says it, which is the same at every node.
+
+    What has none (TAXII 2.1 §3.4: observables) is told apart here by when it came.
+    """
+    return "" if row.version == taxii_text(int(row.added)) else str(row.version)
 
 
 def created_by(tx: Tx, identity: str, object_id: str = "") -> list[int]:
