@@ -423,7 +423,6 @@ def worked_on(region: Region) -> Worked:
         case=case,
         mails=[Caught((case_act.ON_CALL,), page)],
         apart=apart,
-        healed=1.0,
         verified=Verified(state_of(region["th"].opened, case), True, compared),
     )
 

@@ -58,15 +58,13 @@ class Worked:
     """What came of the case.
 
     case: its id. mails: pages that were caught. apart: how it stood while one node was
-    cut off, by node. healed: seconds until all were the same again, None: never.
-    verified: what `case verify` of `HOME` found at the end. late: what was waited for
-    and did not come.
+    cut off, by node. verified: what `case verify` of `HOME` found at the end. late:
+    what was waited for and did not come.
     """
 
     case: str
     mails: list[Caught] = field(default_factory=list)
     apart: dict[str, CaseState] = field(default_factory=dict)
-    healed: float | None = None
     verified: Verified | None = None
     late: list[str] = field(default_factory=list)
 
@@ -189,8 +187,8 @@ class CaseAct:
         if not self._wait(lambda: self._alike(case)):
             worked.late.append("the halves did not become one again")
             return
-        worked.healed = time.monotonic() - since
-        self._say("all", f"have the same again, {worked.healed:.1f} s after that")
+        healed = time.monotonic() - since
+        self._say("all", f"have the same again, {healed:.1f} s after that")
 
     def _page(self, worked: Worked) -> None:
         """Wait until the silent party was reminded and paged; then it answers."""
