@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from archived import event, put
 from samples import made
+from serantau.clock import moment
 from serantau.desk.case_who import WhoMustKnow, who
 from serantau.desk.cases import Casework
+from serantau.desk.lane_ask import archive_of
 from serantau.desk.share import Share
 from serantau.node import Node
 from serantau.records.assets import Assets
@@ -21,6 +25,7 @@ from serantau.rules.marking import TLP_2_IDS, Tlp
 from serantau.rules.party import Kind
 from serantau.testing import Region, identity_of
 
+LONG = timedelta(days=31)
 GREEN, STRICT = TLP_2_IDS[Tlp.GREEN], TLP_2_IDS[Tlp.AMBER_STRICT]
 
 
@@ -162,3 +167,23 @@ def test_beside_each_stands_what_of_the_evidence_it_may_not_have(
     assert (sg.proposal.party, sg.known, sg.named, sg.sees) == ("sg", True, True, 1)
     assert len(sg.withheld) == 1
     assert "AMBER+STRICT" in next(iter(vn.withheld.values()))
+
+
+def test_events_at_an_address_of_the_case_say_whose_machines_speak_with_it(
+    region: Region,
+) -> None:
+    node, case = evidence(region, indicator("[ipv4-addr:value = '192.88.98.9']"))
+    assert who(node, case).suggestions == ()
+    now = moment(node.clock.now())
+    seen = {"time": now, "destination_address": "192.88.98.9"}
+    rows = [
+        event("9.9.9.1", party="sg", member="sg", **seen),
+        event("9.9.9.2", party="bank", member="vn", **seen),
+        event("9.9.9.3", party=None, member="id", **seen),
+        event("9.9.9.4", party="my", member="my", **{**seen, "time": now - LONG}),
+    ]
+    put(archive_of(node), "one", rows)
+    assert reasons(who(node, case)) == {
+        name: [("events", "")] for name in ("id", "sg", "vn")
+    }
+    assert who(node, case, events=False).suggestions == ()

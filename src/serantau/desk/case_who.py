@@ -100,7 +100,6 @@ def who(node: Node, name: str, *, events: bool = True) -> WhoMustKnow:
         around = _around(node, tx, held)
         identities = parties_of(node, tx)
         parties = node.registry.parties(tx)
-        last = int(tx.value("SELECT max(ended) FROM batch") or 0)
     read = {one.id: _read(node, one) for one in (*held, *around)}
     objects = [one for one in read.values() if one is not None]
     states = {each for each, (_, one) in parties.items() if one.kind in _STATES}
@@ -118,7 +117,7 @@ def who(node: Node, name: str, *, events: bool = True) -> WhoMustKnow:
         facts += [Fact(one.party, Reason.GOT, found.id) for one in share.who_got(found)]
     values = list(dict.fromkeys(value for one in objects for value in _values(one)))
     facts += _owned(node, values)
-    if events and last:
+    if events:
         facts += _of_events(node, values)
     facts = [fact for one in facts if (fact := _of_state(one, parties, own))]
     inside = {identities.get(one, "") for one in state.parts}
@@ -267,7 +266,8 @@ def _of_events(node: Node, values: Sequence[Value]) -> Iterator[Fact]:
         asking = Asking(archive_of(node), question)
         for by in ("party", "member"):
             for party, many in asking.top(by, _MOST_NEXT).iter_rows():
-                yield Fact(party or "", Reason.EVENTS, f"{many:,} events")
+                said = "1 event" if many == 1 else f"{many:,} events"
+                yield Fact(party or "", Reason.EVENTS, said)
 
 
 # Parties
