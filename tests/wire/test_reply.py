@@ -169,6 +169,7 @@ def nested(depth: int) -> bytes:
     [
         nested(2_000),
         nested(21),
+        b"Content-Type: message/rfc822\r\n\r\n" * 1_000,
         b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n\r\n" * 1_000,
         b"\n" * 500_000,
     ],
@@ -223,6 +224,6 @@ def test_the_head_tells_who_and_what_and_nothing_that_is_no_id() -> None:
 
 
 def test_a_deep_mail_is_no_report_and_stops_nobody() -> None:
-    raw = nested(400).replace(b"mixed", b"report; report-type=delivery-status", 1)
+    raw = nested(2_000).replace(b"mixed", b"report; report-type=delivery-status", 1)
     assert read_head(raw).report
     assert read_bounce(raw) is None

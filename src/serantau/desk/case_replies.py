@@ -59,7 +59,7 @@ from serantau.rules.case_mail import (
 from serantau.rules.case_states import PartyState, steps_to
 from serantau.wire.mailbox import Attachment, Letter, imap, maildir
 from serantau.wire.openpgp_in import GOOD, NONE, Signed
-from serantau.wire.reply import Head, Opened, bounded, open_mail, read_head
+from serantau.wire.reply import Head, Opened, open_mail, read_head
 
 _HOUR: Final = 3_600_000_000
 _RANKS: Final = {NONE: 0, "bad": 0, GOOD: 1}
@@ -179,7 +179,7 @@ class CaseReplies(Casework):
         """Take in one mail. The same mail again changes nothing."""
         try:
             head = read_head(raw)
-            if head.report and take_back(self._node, bounded(raw), "mailbox"):
+            if head.report and take_back(self._node, raw, "mailbox"):
                 return Fate.BOUNCE
         except BadInput:
             return Fate.STRANGER

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from email.message import EmailMessage, Message
 from typing import Final
 
-from serantau.wire.mailbox import GIVES_UP
+from serantau.errors import BadInput
+from serantau.wire.mailbox import GIVES_UP, bounded
 
 _FAILED: Final = "failed"
 _MESSAGE_ID: Final = re.compile(
@@ -38,8 +39,8 @@ def read_bounce(message: bytes) -> Bounce | None:
     A delay, an automatic answer, and a letter of a person say nothing of the kind.
     """
     try:
-        return _bounce(message)
-    except GIVES_UP:
+        return _bounce(bounded(message))
+    except (BadInput, *GIVES_UP):
         return None
 
 

@@ -27,6 +27,10 @@ from serantau.wire.taxii import REALM_HEADER
 _SECONDS: Final = 60.0
 _IMAPS: Final = 993
 _SHOWN: Final = 120
+_MOST_NESTED: Final = 20
+_MOST_PARTS: Final = 500
+_NESTED: Final = re.compile(rb"^content-type:\s*(multipart|message)/", re.I | re.M)
+_DELIMITER: Final = re.compile(rb"^--", re.MULTILINE)
 _INFO: Final = ":2,"
 _SEEN: Final = "S"
 _FLAGGED: Final = "F"
@@ -95,6 +99,26 @@ def attachments(raw: bytes, senders: Senders) -> list[Attachment]:
         return list(_files(message))
     except GIVES_UP as fault:
         raise BadInput(f"The mail cannot be read: {fault}.") from fault
+
+
+def bounded(raw: bytes, most_lines: int = 0) -> bytes:
+    """Give a mail that can be read at a cost of no more than its size.
+
+    Args:
+        raw: the mail.
+        most_lines: that it may have; 0: any number.
+
+    Raises:
+        BadInput: it has too many lines, or parts, or parts in parts.
+    """
+    for what, many, most in (
+        ("lines", raw.count(b"\n"), most_lines or len(raw)),
+        ("parts in parts", len(_NESTED.findall(raw)), _MOST_NESTED),
+        ("parts", len(_DELIMITER.findall(raw)), _MOST_PARTS),
+    ):
+        if many > most:
+            raise BadInput(f"The mail has {many:,} {what}, expected at most {most:,}.")
+    return raw
 
 
 def realm_of_mail(raw: bytes) -> str:

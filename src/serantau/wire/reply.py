@@ -18,21 +18,17 @@ from itertools import pairwise
 from typing import Final
 
 from serantau.errors import BadInput
-from serantau.wire.mailbox import GIVES_UP, Attachment
+from serantau.wire.mailbox import GIVES_UP, Attachment, bounded
 from serantau.wire.openpgp import Key
 from serantau.wire.openpgp_in import NONE, Signed, check_around, check_detached
 from serantau.wire.taxii import REALM_HEADER
 
 _POLICY: Final = email.policy.default.clone(max_line_length=None)
-_MOST_MULTIPARTS: Final = 20
-_MOST_PARTS: Final = 500
 _MOST_LINES: Final = 400_000
 _MOST_FILES: Final = 50
 _MOST_TEXT: Final = 400_000
 _MOST_NAMES: Final = 100
 _NAME: Final = 200
-_MULTIPART: Final = re.compile(rb"multipart/", re.IGNORECASE)
-_DELIMITER: Final = re.compile(rb"^--", re.MULTILINE)
 _MESSAGE_ID: Final = re.compile(r"<[!-;=?-~]{3,900}>")
 _BULK: Final = frozenset({"bulk", "junk", "list", "auto_reply"})
 _ROBOTS: Final = ("x-autoreply", "x-autorespond", "x-auto-reply", "list-id")
@@ -154,25 +150,9 @@ def open_mail(
         BadInput: it cannot be opened, or is too large, deep or of too many parts.
     """
     try:
-        return _opened(bounded(raw), key, certificates, limit)
+        return _opened(bounded(raw, _MOST_LINES), key, certificates, limit)
     except GIVES_UP as fault:
         raise BadInput(f"The mail cannot be read: {fault}.") from fault
-
-
-def bounded(raw: bytes) -> bytes:
-    """Give a mail that can be read at a cost of no more than its size.
-
-    Raises:
-        BadInput: it has too many lines, or parts, or parts in parts.
-    """
-    for what, many, most in (
-        ("lines", raw.count(b"\n"), _MOST_LINES),
-        ("parts in parts", len(_MULTIPART.findall(raw)), _MOST_MULTIPARTS),
-        ("parts", len(_DELIMITER.findall(raw)), _MOST_PARTS),
-    ):
-        if many > most:
-            raise BadInput(f"The mail has {many:,} {what}, expected at most {most:,}.")
-    return raw
 
 
 def _opened(
@@ -212,7 +192,7 @@ def _unlocked(
     if key is None:
         raise BadInput("The mail is encrypted, and this node has no key for mail.")
     signed = key.decrypt(data, certificates, limit)
-    inner = bounded(signed.content)
+    inner = bounded(signed.content, _MOST_LINES)
     found = _parsed(inner)
     if not found.keys():
         # No entity but a text: it was encrypted by hand.
