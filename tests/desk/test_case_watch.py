@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,11 +13,13 @@ import pytest
 
 from couriers import dsn, read, released, text_of
 from serantau.clock import instant
-from serantau.config import MailSection, NodeConfig
+from serantau.config import FILE_NAME, MailSection, NodeConfig, load_config
 from serantau.desk.case_watch import CHORE, CaseWatch, Round
 from serantau.desk.cases import Casework, View
+from serantau.desk.checkup import _clocks
 from serantau.desk.contacts import Contacts
 from serantau.desk.returned import take_back
+from serantau.errors import ConfigError
 from serantau.node import Node
 from serantau.records.chores import Chores
 from serantau.records.contacts import Contacts as Registered
@@ -481,3 +484,35 @@ def test_a_card_of_a_zone_that_there_is_not_stops_no_other_page(
         )
     later(region, CaseWatch(node), 3)
     assert set(to(box)) == {"c@sg.example"}
+
+
+def test_who_is_forgotten_is_forgotten_by_the_clocks_too(
+    region: Region, node: Node, box: Mailbox, case: str
+) -> None:
+    cards = Contacts(node)
+    held = cards.put(DUTY)
+    later(region, CaseWatch(node), 3)
+    assert take_back(node, dsn(box.messages[0], DUTY.mail[0]), "mailbox")
+    (finding,) = _clocks(node)
+    assert "it came back" in finding.said
+    cards.erase(held.card.id, "asked for it")
+    (row,) = show(node, case).steps
+    assert (row.card, row.letter, row.failed, row.said) == ("", "", {}, "")
+    assert list(_clocks(node)) == []
+
+
+def test_only_an_exercise_has_another_pace(tmp_path: Path) -> None:
+    settings = tmp_path / FILE_NAME
+    for realm, pace, fine in (
+        ("live", 60, False),
+        ("exercise:drill", 60, True),
+        ("exercise:drill", 0, False),
+        ("live", 1, True),
+    ):
+        node = f'[node]\nmember = "th"\nrealm = "{realm}"\n'
+        settings.write_text(f"{node}[clocks]\npace = {pace}\n")
+        if fine:
+            assert load_config(tmp_path, {}).clocks.pace == pace
+        else:
+            with pytest.raises(ConfigError, match=r"clocks\.pace"):
+                load_config(tmp_path, {})
