@@ -27,6 +27,7 @@ from serantau.records.cases import Cases
 from serantau.records.database import Tx
 from serantau.rules.card import Card, read_card
 from serantau.rules.case import Case
+from serantau.rules.case_clock import paced
 from serantau.rules.case_entry import TYPE, read_entry
 from serantau.rules.case_incident import incident_id
 from serantau.rules.level import Tlp
@@ -296,6 +297,7 @@ class Exporter:
             zone=zones.get(theirs) or zones.get(held.identity) or "UTC",
             at=self._node.clock.now(),
             realm="" if held.realm == LIVE else held.realm,
+            terms=paced(self._node.config.clocks.pace),
         )
 
     def _told(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from serantau.clock import instant, moment
 from serantau.rules.case import Case, Line
-from serantau.rules.case_clock import clocks
+from serantau.rules.case_clock import TERMS, Terms, clocks
 from serantau.rules.case_entry import Kind
 from serantau.rules.indicator import PatternError, values_of
 from serantau.wire.paper import Block, Heading, Lines, Paper, Plain, Table, shown
@@ -53,7 +53,7 @@ class Facts:
     case: its entries. objects: that are evidence, by id. names: of parties, by
     identity. zones: of parties, by identity, as IANA names. team: who makes the paper.
     party: who gets it. zone: whose local time stands beside UTC. at: the instant when.
-    realm: of an exercise; empty: live.
+    realm: of an exercise; empty: live. terms: by which the clocks run.
     """
 
     case: Case
@@ -65,6 +65,7 @@ class Facts:
     zone: str
     at: int
     realm: str = ""
+    terms: Mapping[str, Terms] = field(default_factory=lambda: TERMS)
 
 
 def paper_of(facts: Facts, lang: Language, era: Era = Era.GREGORIAN) -> Paper:
@@ -207,6 +208,7 @@ class _Writing:
         return self._say("until", state=said, when=self._utc(until)) if until else said
 
     def _standing(self) -> Iterator[Block]:
+        facts = self._facts
         yield Heading(self._say("parties"))
         yield self._table(
             ("party", "state", "invited", "answered", "last"),
@@ -231,9 +233,9 @@ class _Writing:
                 self._late(self._utc(at), each.at),
                 self._local(at, zone),
             )
-            for each in clocks(self._case).due
+            for each in clocks(self._case, facts.terms).due
             for at in [moment(each.at).isoformat()]
-            for zone in [self._facts.zones.get(each.party, "")]
+            for zone in [facts.zones.get(each.party, "")]
         ]
         if due:
             yield self._table(("party", "clock", "due", "local"), (3, 4, 3, 3), due)

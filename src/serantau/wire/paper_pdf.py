@@ -26,15 +26,6 @@ def pdf(paper: Paper) -> bytes:
     Raises:
         ConfigError: Typst cannot set it.
     """
-    return _set(paper, "pdf")[0]
-
-
-def pages(paper: Paper) -> list[bytes]:
-    """Draw the pages of a paper as PNG, as its PDF shows them."""
-    return _set(paper, "png")
-
-
-def _set(paper: Paper, form: str) -> list[bytes]:
     # It takes a while to load, and only who makes a PDF needs it.
     import typst
 
@@ -43,14 +34,13 @@ def _set(paper: Paper, form: str) -> list[bytes]:
         try:
             made = typst.compile(
                 (data / "papers" / "paper.typ").read_bytes(),
-                format=form,
-                font_paths=[fonts],
+                format="pdf",
+                font_paths=typst.Fonts(font_paths=[fonts]),
                 sys_inputs={"paper": orjson.dumps(_data(paper)).decode()},
             )
         except typst.TypstError as fault:
             raise ConfigError(f"The PDF cannot be set: {fault}.") from fault
-    found = made if isinstance(made, list) else [made]
-    return [page for page in found if page is not None]
+    return made
 
 
 def _data(paper: Paper) -> dict[str, Any]:
