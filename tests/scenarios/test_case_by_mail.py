@@ -11,6 +11,7 @@ from serantau.desk.case_verify import verify
 from serantau.desk.cases import Casework
 from serantau.desk.contacts import Contacts
 from serantau.node import Node
+from serantau.records.case_mail import Mails
 from serantau.rules.case_mail import tag
 from serantau.testing import Region
 
@@ -45,6 +46,8 @@ def test_only_one_node_writes_and_what_is_answered_is_the_same_everywhere(
         # Both have a card of mm; one of them invited it.
         assert CaseMail(th).plan() == 1
         assert CaseMail(sg).plan() == 0
+        with sg.db.read() as tx:
+            assert not Mails().work(tx)
         (thread,) = CaseMail(th).threads(case)
         letter = read(
             f"Subject: {tag(case, thread.token)}\r\nMessage-ID: <x@th>\r\n\r\n".encode()

@@ -13,8 +13,6 @@ released; all but its last byte is through; the mail server has it. See
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -115,7 +113,6 @@ class CaseMail:
         self._contacts = Contacts(node)
         self._share = Share(node)
         self._relay: Relay | None = None
-        self._worker = f"{os.getpid()}:{secrets.token_hex(4)}"
 
     @property
     def sender(self) -> str:
@@ -143,13 +140,11 @@ class CaseMail:
         """Let a letter wait for each party that has something to be told."""
         with self._node.db.read() as tx:
             behind = self._mails.behind(tx)
-        own, made = self._node.config.node.identity, 0
+        made = 0
         for case, party, name in behind:
             with self._node.db.write() as tx:
+                # Of one that another node writes to, only that it was looked at.
                 folded = self._log.folded(tx, case)
-                part = folded.state.parts.get(party)
-                if part is None or not part.mail or part.by != own:
-                    continue
                 thread = self._mails.thread(
                     tx, case, party, name, self._token(case, party)
                 )
