@@ -223,6 +223,10 @@ class Region:
         # Who writes to a store or its log holds it: stopped there, all the time.
         with site.opened.db.write(), site.opened.db.ledger():
             _signal(site, signal.SIGSTOP)
+            if site.process is not None:
+                # Its threads go on until the signal is there, and would take the store.
+                how = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+                os.waitid(os.P_PID, site.process.pid, how)
         try:
             yield
         finally:
