@@ -174,6 +174,22 @@ def test_a_case_never_leaves_by_an_export_to_whom_is_not_in_it_or_is_barred(
     assert len(log(site)) == before
 
 
+@pytest.mark.parametrize("level", ["CLEAR", "GREEN", "AMBER", "AMBER+STRICT"])
+def test_a_case_of_any_level_never_leaves_by_an_export_to_whom_was_not_invited(
+    site: Site, level: str
+) -> None:
+    fresh = Casework(site.node).open("Closed shop", ["sg"], level=level).id
+    site.party("public", kind=Kind.PUBLIC, identity="")
+    before = len(log(site))
+    for party in ("vn", "secretariat", "partner-with-nickname", "waterworks", "public"):
+        for form in Form:
+            with pytest.raises(Forbidden, match="may not have this case"):
+                export(site, fresh, party, form)
+    assert len(log(site)) == before
+    said = export(site, fresh, "sg", Form.MARKDOWN).content.decode()
+    assert said.startswith(f"**TLP:{level}**")
+
+
 def test_what_is_exported_is_in_the_release_log_with_its_purpose(
     site: Site, case: str
 ) -> None:
