@@ -6,6 +6,10 @@ Environment:
         URL of a server on which databases may be made. Unset: installed, else wheel.
     SERANTAU_NO_SKIP: set in CI. A skip is then a failure, unless it is for real data
         and SERANTAU_CORPORA is unset.
+
+Coverage doubles what a test costs. `no_cover` is for one that is long and runs no line
+that others do not run, and never beside a server that lives longer than the test: its
+threads would not be measured afterwards.
 """
 
 import os
@@ -43,6 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "corpora" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.corpora)
+            # What is covered must not hang on data that is not there for everybody.
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.hookimpl(wrapper=True)

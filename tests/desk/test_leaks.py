@@ -54,6 +54,7 @@ def check(world: World, way: str, party: str) -> None:
     )
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("party", ALL)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_party_gets_what_it_may_have_and_nothing_else(
@@ -62,6 +63,7 @@ def test_a_party_gets_what_it_may_have_and_nothing_else(
     check(world, way, party)
 
 
+@pytest.mark.no_cover
 @pytest.mark.postgres
 def test_a_party_gets_the_same_from_postgresql(
     tmp_path: Path, postgres_database: str
@@ -89,6 +91,7 @@ def test_red_object_never_leaves_by_page(world: World) -> None:
     never_leaves(world, "red", "pages", "pages of all versions", "pages by type")
 
 
+@pytest.mark.no_cover
 def test_red_object_never_leaves_by_id(world: World) -> None:
     never_leaves(world, "red", "objects by id", "all ids in one question", "versions")
 
@@ -101,14 +104,17 @@ def test_red_object_never_leaves_by_box_or_saved_query(world: World) -> None:
     never_leaves(world, "red", "a box", "a manifest of a box", "a saved query")
 
 
+@pytest.mark.no_cover
 def test_red_object_never_leaves_by_file(world: World) -> None:
     never_leaves(world, "red", "a bundle", "MISP events")
 
 
+@pytest.mark.no_cover
 def test_red_object_does_not_leave_even_to_whom_it_names(world: World) -> None:
     never_leaves(world, "red for vn", *WAYS)
 
 
+@pytest.mark.no_cover
 def test_near_miss_of_a_marking_id_never_leaves(world: World) -> None:
     never_leaves(world, "near green", *WAYS)
     never_leaves(world, "clear and near clear", *WAYS)
@@ -118,6 +124,7 @@ def test_unmarked_object_never_leaves(world: World) -> None:
     never_leaves(world, "unmarked", *WAYS)
 
 
+@pytest.mark.no_cover
 def test_earlier_version_of_what_became_red_never_leaves(world: World) -> None:
     never_leaves(world, "narrowed", *WAYS)
 
@@ -229,6 +236,7 @@ def test_who_got_an_object_is_told_with_the_verdict(world: World) -> None:
         assert all(row.rule and row.got for row in told)
 
 
+@pytest.mark.no_cover
 def test_a_deleted_object_leaves_by_no_way(tmp_path: Path) -> None:
     made = make_world(tmp_path)
     try:
@@ -245,6 +253,7 @@ def test_a_deleted_object_leaves_by_no_way(tmp_path: Path) -> None:
         made.close()
 
 
+@pytest.mark.no_cover
 def test_a_party_that_is_blocked_loses_all_at_once_and_gets_it_back(
     tmp_path: Path,
 ) -> None:
@@ -316,6 +325,7 @@ def test_a_view_that_was_remembered_does_not_outlive_what_it_was_of(
         made.close()
 
 
+@pytest.mark.no_cover
 def test_everything_clear_reaches_everyone_who_is_not_blocked(world: World) -> None:
     # Lest a suite pass because nothing is handed out at all.
     for party in ALL:

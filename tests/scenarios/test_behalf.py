@@ -264,6 +264,7 @@ def test_nothing_that_is_published_or_kept_there_tells_whose_it_was(
     assert {(one.original, one.published) for one in row[1]} == set(ids.items())
 
 
+@pytest.mark.no_cover
 def test_what_is_published_is_the_coordinators_own_and_verifies_everywhere(
     region: Region,
 ) -> None:

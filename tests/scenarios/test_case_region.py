@@ -57,6 +57,7 @@ def later(region: Region, **time: float) -> None:
     region.clock.advance(**time)
 
 
+@pytest.mark.no_cover
 def test_who_is_not_invited_has_nothing_and_who_comes_late_has_all(
     region: Region,
 ) -> None:
@@ -84,6 +85,7 @@ def test_who_is_not_invited_has_nothing_and_who_comes_late_has_all(
     }
 
 
+@pytest.mark.no_cover
 def test_two_halves_that_work_apart_for_a_day_come_to_the_same_state(
     region: Region,
 ) -> None:
@@ -116,6 +118,7 @@ def test_two_halves_that_work_apart_for_a_day_come_to_the_same_state(
         assert [(row.tasks, bool(row.closed)) for row in found] == [(4, True)]
 
 
+@pytest.mark.no_cover
 def test_a_node_that_was_off_for_a_week_catches_up_and_goes_on(region: Region) -> None:
     case = desk(region, "th").open("Outage", ["sg", "vn"]).id
     region.sync()
@@ -197,6 +200,7 @@ def test_whatever_a_hostile_party_writes_is_seen_by_all_and_binds_nobody(
     assert desk(region, "th").board()[0].flagged == 5
 
 
+@pytest.mark.no_cover
 def test_what_was_not_signed_by_its_author_never_enters_a_case(region: Region) -> None:
     case = desk(region, "th").open("Phishing kit", ["sg", "vn"]).id
     region.sync()
@@ -292,6 +296,7 @@ def test_a_fault_in_the_middle_leaves_neither_entry_nor_board(
     assert len(hashes(region, case, ("th", "sg"))) == 1
 
 
+@pytest.mark.no_cover
 def test_the_incident_of_a_case_is_in_step_and_goes_to_the_next_owner(
     region: Region,
 ) -> None:
@@ -375,6 +380,7 @@ class Overheard(Region):
 CANARY = "the-bank-asked-us-not-to-tell"
 
 
+@pytest.mark.no_cover
 def test_private_notes_tasks_and_files_are_in_no_byte_that_is_sent_or_logged(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

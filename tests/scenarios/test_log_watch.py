@@ -93,6 +93,7 @@ def tamper(site: Site, *statements: str) -> None:
             tx.run(statement)
 
 
+@pytest.mark.no_cover
 def test_receipts_are_kept_and_proven_by_the_peers_tree(
     tmp_path: Path, store_url: str
 ) -> None:
@@ -417,6 +418,7 @@ def verified(proof: Any, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.no_cover
 def test_a_sceptic_checks_a_proof_without_any_of_this_program(region: Region) -> None:
     text = VERIFIER.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 200

@@ -35,6 +35,7 @@ def who_has(region: Region, thing: dict[str, Any]) -> set[str]:
     return {site.name for site in region if thing["id"] in site.ids()}
 
 
+@pytest.mark.no_cover
 def test_each_colour_reaches_exactly_whom_it_may(region: Region) -> None:
     for_vn = make_audience(named=["vn"])
     for_nobody = make_audience()
@@ -57,6 +58,7 @@ def test_each_colour_reaches_exactly_whom_it_may(region: Region) -> None:
     assert who_has(region, for_vn) == {"th", "vn"}
 
 
+@pytest.mark.no_cover
 def test_what_arrives_is_what_was_sent_to_the_byte(region: Region) -> None:
     sent = [indicator(Tlp.GREEN, x_odd={"n": 1.50, "ไทย": "ก"}) for _ in range(30)]
     region.load("th", sent)
@@ -65,6 +67,7 @@ def test_what_arrives_is_what_was_sent_to_the_byte(region: Region) -> None:
         assert site.versions() == region["th"].versions()
 
 
+@pytest.mark.no_cover
 def test_loops_between_three_end_by_themselves(tmp_path: Path) -> None:
     with Region(tmp_path, ["th", "sg", "id"]) as region:
         region.mesh()
@@ -75,6 +78,7 @@ def test_loops_between_three_end_by_themselves(tmp_path: Path) -> None:
         assert {len(site.versions()) for site in region} == {20}
 
 
+@pytest.mark.no_cover
 def test_relay_does_not_widen(tmp_path: Path) -> None:
     with Region(tmp_path, ["th", "sg", "id", "vn"]) as region:
         # A chain: what vn and id get of th, they get through sg.
@@ -93,6 +97,7 @@ def test_relay_does_not_widen(tmp_path: Path) -> None:
         assert who_has(region, ended) == {"th", "sg"}
 
 
+@pytest.mark.no_cover
 def test_a_circle_is_not_passed_on_by_who_does_not_know_it(tmp_path: Path) -> None:
     with Region(tmp_path, ["th", "sg", "id"]) as region:
         region.peer("th", "sg")
@@ -114,6 +119,7 @@ def test_a_circle_is_not_passed_on_by_who_does_not_know_it(tmp_path: Path) -> No
         assert who_has(region, thing) == {"th", "sg", "id"}
 
 
+@pytest.mark.no_cover
 def test_a_late_joiner_gets_the_whole_history_it_may_have(region: Region) -> None:
     first = indicator(Tlp.GREEN)
     second = {**first, "modified": LATER, "name": "seen again"}
@@ -132,6 +138,7 @@ def test_a_late_joiner_gets_the_whole_history_it_may_have(region: Region) -> Non
     assert len(late.versions()) == 2
 
 
+@pytest.mark.no_cover
 def test_a_node_that_was_away_for_a_week_catches_up(region: Region) -> None:
     early, missed = indicator(Tlp.GREEN), indicator(Tlp.GREEN)
     region.load("th", [early])
@@ -156,6 +163,7 @@ def test_a_node_that_was_away_for_a_week_catches_up(region: Region) -> None:
     assert all(not status.fault for status in region["id"].federation.status())
 
 
+@pytest.mark.no_cover
 def test_a_new_member_of_a_circle_gets_what_came_before(region: Region) -> None:
     circle = region["th"].circle("ports", ["sg"])
     audience = make_audience(circles=[circle.id])
@@ -169,6 +177,7 @@ def test_a_new_member_of_a_circle_gets_what_came_before(region: Region) -> None:
     assert who_has(region, thing) == {"th", "sg", "vn"}
 
 
+@pytest.mark.no_cover
 def test_who_has_left_a_circle_gets_nothing_more_of_it(region: Region) -> None:
     circle = region["th"].circle("ports", ["sg", "vn"])
     audience = make_audience(circles=[circle.id])
@@ -182,6 +191,7 @@ def test_who_has_left_a_circle_gets_nothing_more_of_it(region: Region) -> None:
     assert who_has(region, before) == who_has(region, after) == {"th", "sg"}
 
 
+@pytest.mark.no_cover
 def test_a_lifted_block_gives_back_what_was_missed(region: Region) -> None:
     region["th"].party("id", blocked=True)
     for site in region:
@@ -197,6 +207,7 @@ def test_a_lifted_block_gives_back_what_was_missed(region: Region) -> None:
     assert who_has(region, missed) == EVERYONE
 
 
+@pytest.mark.no_cover
 def test_a_definition_that_arrives_late_sets_free_what_waited(region: Region) -> None:
     audience = make_audience(named=["vn", "sg"])
     thing = indicator(Tlp.AMBER, audience)
@@ -208,6 +219,7 @@ def test_a_definition_that_arrives_late_sets_free_what_waited(region: Region) ->
     assert who_has(region, thing) == {"th", "sg", "vn"}
 
 
+@pytest.mark.no_cover
 def test_a_later_version_that_narrows_stops_the_earlier_ones(region: Region) -> None:
     thing = indicator(Tlp.GREEN)
     region.load("th", [thing])
@@ -263,6 +275,7 @@ def test_no_file_brings_another_realms_objects(region: Region) -> None:
     assert (report.new, dict(report.reasons)) == (0, {"another-realm": 1})
 
 
+@pytest.mark.no_cover
 def test_nobody_revokes_in_anothers_name(region: Region) -> None:
     ours = indicator(Tlp.GREEN, created_by_ref=identity_of("sg"))
     region.load("sg", [ours])
@@ -280,6 +293,7 @@ def test_nobody_revokes_in_anothers_name(region: Region) -> None:
     assert rules == {"in-our-name"}
 
 
+@pytest.mark.no_cover
 def test_a_conflicting_copy_is_kept_apart_and_the_rest_goes_on(region: Region) -> None:
     thing = indicator(Tlp.GREEN, name="as sg knows it")
     region.load("sg", [thing])
@@ -300,6 +314,7 @@ def test_a_restart_goes_on_where_it_was(region: Region) -> None:
     assert (report.new, report.held) == (1, 0)
 
 
+@pytest.mark.no_cover
 def test_the_sender_knows_what_went_to_whom(region: Region) -> None:
     thing = indicator(Tlp.GREEN)
     region.load("th", [thing])
