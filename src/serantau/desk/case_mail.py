@@ -14,6 +14,7 @@ released; all but its last byte is through; the mail server has it. See
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -243,7 +244,8 @@ class CaseMail:
 
     def _wait(self, post: Post, why: str) -> None:
         due = self._node.clock.now() + _LOOK_AGAIN
-        with self._node.db.write() as tx:
+        # Where another worker took it meanwhile, that one tells how it ended.
+        with suppress(Conflict), self._node.db.write() as tx:
             self._mails.step(tx, post, WAITING, due=due, said=why)
 
     def _written(self, post: Post) -> _Written | None:
@@ -272,7 +274,9 @@ class CaseMail:
                     f"{config.cases.hourly} letters went to {thread.name} within the "
                     "hour (cases.hourly)"
                 )
-            held, address, certificate = self._address(tx, thread)
+            clear = Tlp.parse(config.cases.clear)
+            secret = any(one.level > clear for one in untold)
+            held, address, certificate = self._address(tx, thread, secret=secret)
             chosen = self._chosen(thread, untold, certificate)
             ids = [one.id for one in chosen]
             name = self._key(thread, ids)
@@ -308,23 +312,32 @@ class CaseMail:
         """
         return self._node.seal.tag("\x1f".join(("letter", thread.token, *sorted(ids))))
 
-    def _address(self, tx: Tx, thread: Thread) -> tuple[Held, str, Certificate | None]:
+    def _address(
+        self, tx: Tx, thread: Thread, *, secret: bool
+    ) -> tuple[Held, str, Certificate | None]:
         """Give the card and address that a letter goes to, and the key it has.
+
+        Where something is secret, one with a key comes before those without.
 
         Raises:
             _Waits: there is no card with an address that works, or with a key that can
                 be used where it names one.
         """
         why = f"no contact card of {thread.name} that is believed has a mail address"
-        now = tx.clock.now()
+        now, found = tx.clock.now(), []
         for held in self._contacts.believed(tx, thread.name):
             for address in held.card.mail:
                 back = self._mails.returned(tx, thread.name, address)
                 if back and back >= max(held.modified, held.verified):
                     why = f"mail to {address} came back; mend or verify its card"
                     continue
-                return held, address, _certificate(held, now)
-        raise _Waits(why)
+                try:
+                    found.append((held, address, _certificate(held, now)))
+                except _Waits as waits:
+                    why = str(waits)
+        if not found:
+            raise _Waits(why)
+        return next((one for one in found if secret and one[2]), found[0])
 
     def _chosen(
         self, thread: Thread, untold: Sequence[Entry], certificate: Certificate | None

@@ -21,6 +21,7 @@ from serantau.desk.relay import KEY_FILE
 from serantau.errors import BadRequest, Conflict, Forbidden
 from serantau.node import Node
 from serantau.records.peers import Peer, Peers
+from serantau.rules.card import Duty
 from serantau.rules.case_entry import Kind
 from serantau.rules.case_mail import tokens
 from serantau.rules.level import Tlp
@@ -133,6 +134,20 @@ def test_a_key_that_ended_is_no_reason_to_go_in_clear(
     assert send(node) == Round(waiting=1)
     assert "has ended" in waits(node)[0]
     assert box.accepted == []
+
+
+def test_what_is_secret_goes_to_the_card_that_has_a_key(
+    node: Node, box: Mailbox
+) -> None:
+    Contacts(node).put(MM)
+    other = ("key@mm.example",)
+    Contacts(node).put(replace(card_of(), name="Two", duties=(Duty.POLICY,), mail=other))
+    open_case(node)
+    assert send(node).sent == 1
+    assert box.accepted[0].recipients == [ADDRESS]
+    open_case(node, "AMBER+STRICT")
+    assert send(node).sent == 1
+    assert box.accepted[1].recipients == [*other]
 
 
 def test_what_the_release_policy_withholds_is_in_no_letter(
