@@ -141,7 +141,9 @@ def test_what_is_secret_goes_to_the_card_that_has_a_key(
 ) -> None:
     Contacts(node).put(MM)
     other = ("key@mm.example",)
-    Contacts(node).put(replace(card_of(), name="Two", duties=(Duty.POLICY,), mail=other))
+    Contacts(node).put(
+        replace(card_of(), name="Two", duties=(Duty.POLICY,), mail=other)
+    )
     open_case(node)
     assert send(node).sent == 1
     assert box.accepted[0].recipients == [ADDRESS]
