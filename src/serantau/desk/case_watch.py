@@ -86,11 +86,6 @@ class Work:
     steps: tuple[Step, ...]
     row: StepRow
 
-    @property
-    def which(self) -> Which:
-        """Give the clock."""
-        return self.case, self.due.party, self.due.clock
-
 
 @dataclass(frozen=True, slots=True)
 class _Known:
