@@ -346,6 +346,32 @@ def test_a_paper_tells_times_in_both_zones_and_counts_years_as_asked(
     assert "พ.ศ. 25" not in said
 
 
+def test_a_paper_tells_what_became_of_a_case_and_what_was_corrected(
+    site: Site,
+) -> None:
+    work = Casework(site.node)
+    fresh = work.open("Kit", ["sg"]).id
+    site.party("sg", kind=Kind.MEMBER)
+    said = {"incident_class": "fraud:phishing", "national_class": "ระดับ 2"}
+    work.assess(fresh, **said, description="seen in three banks")
+    work.hand_over(fresh, "sg")
+    work.embargo(fresh, "propose", site.node.clock.now() + 10**12)
+    work.correct(fresh, fresh, name="Kit, two")
+    (shown, thai) = (
+        text_of(export(site, fresh, "sg", Form.MARKDOWN, lang=lang))
+        for lang in Language
+    )
+    assert "# Kit, two" in shown
+    assert "offered to Singapore (sg)" in shown
+    assert "fraud:phishing" in shown
+    assert "ระดับ 2" in shown
+    assert "Kit, two; corrected" in shown
+    assert "proposed, until 2026-01-12" in shown
+    assert "แก้ไขแล้ว" in thai
+    work.close(fresh, "taken down")
+    assert "closed, 2026-01-01" in text_of(export(site, fresh, "sg", Form.MARKDOWN))
+
+
 def test_a_thai_pdf_can_be_searched(site: Site, case: str) -> None:
     made = export(site, case, "sg", Form.PDF, lang=Language.THAI)
     text = "".join(text_of(made).split()).replace("\u200b", "")
