@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,6 +25,8 @@ from case_mails import (
     told,
 )
 from couriers import dsn, read
+from imap_server import Mailbox as Imap
+from imap_server import imap_server
 from serantau.clock import SetClock
 from serantau.config import NodeConfig
 from serantau.desk.case_assist import Assistance
@@ -35,6 +38,7 @@ from serantau.desk.contacts import Contacts
 from serantau.errors import BadRequest, Conflict
 from serantau.node import Node
 from serantau.rules.case_mail import MOST_TEXT
+from serantau.wire.mailbox import imap
 from smtp_server import Mailbox
 
 
@@ -356,3 +360,25 @@ def test_an_answer_that_says_nothing_is_held(node: Node, box: Mailbox) -> None:
         replies.approve(replies.held()[0][0].n)
     assert len(replies.held()) == 1
     assert MM.party == "mm"
+
+
+def test_answers_are_read_from_an_imap_folder(
+    config: NodeConfig, home: Path, tmp_path: Path, clock: SetClock, box: Mailbox
+) -> None:
+    inbox = Imap()
+    (home / "keys" / "imap").write_text(f"{inbox.password}\n")
+    with imap_server(tmp_path, inbox) as (port, trusted):
+        user = inbox.user.replace("@", "%40")
+        cases = msgspec.structs.replace(
+            config.cases,
+            mailbox=f"imaps://{user}@127.0.0.1:{port}/{inbox.folder}",
+            password_file="keys/imap",
+        )
+        with Node(msgspec.structs.replace(config, cases=cases), clock) as node:
+            case, letter = told(node, box)
+            inbox.add(answer(letter, "ACK"))
+            inbox.add(b"From: x@y.example\r\n\r\nbuy")
+            opening: Callable[..., Any] = lambda *a: imap(*a, context=trusted)  # noqa: E731
+            CasePost(node, open_imap=opening).once()
+            assert len(words(node, case)) == 1
+    assert inbox.flags == {1: {"\\Seen"}, 2: {"\\Flagged"}}
