@@ -14,6 +14,8 @@ import pytest
 
 import serantau
 
+pytestmark = pytest.mark.no_cover  # nothing of ours runs here
+
 SOURCE = Path(serantau.__file__).parent
 VIEWS = {"page", "lines", "any_after", "view"}
 # Who reads a body, and what becomes of it. None of it goes to another party, unless it
