@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
+from serantau import typed
 from serantau.clock import instant, moment, stix_text, taxii_text
 from serantau.desk.case_assist import Asked, Assistance
 from serantau.desk.cases import Casework, View
@@ -220,7 +220,7 @@ class Shifting:
     @staticmethod
     def read(one: Handing) -> Shift:
         """Give what a hand-over told, as it was given."""
-        return msgspec.convert(one.told, Shift)
+        return typed.convert(one.told, Shift)
 
     def past(self) -> list[Handing]:
         """Give the last hand-overs, the newest first."""

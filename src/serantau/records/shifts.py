@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from serantau import typed
 from serantau.records.database import Tx
 
 _PREFIX: Final = "shift "
@@ -57,7 +58,7 @@ class Shifts:
             names=f"{_PREFIX}%",
             most=most,
         )
-        return [msgspec.json.decode(row.value, type=Handing) for row in rows]
+        return [typed.read(row.value, Handing) for row in rows]
 
     def arrived(self, tx: Tx, case: str, since: int) -> set[str]:
         """Give the entries of a case that came here after an instant, by whoever.

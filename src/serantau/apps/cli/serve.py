@@ -53,8 +53,8 @@ def _follow(node: Node, stop: threading.Event) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from serantau.desk.case_log import CaseLog
-    from serantau.desk.case_waiting import CaseWaiting
     from serantau.desk.case_post import CasePost
+    from serantau.desk.case_waiting import CaseWaiting
     from serantau.desk.case_watch import CaseWatch
     from serantau.desk.federate import Federation
     from serantau.desk.forget import Forgetting
