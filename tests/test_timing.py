@@ -26,6 +26,8 @@ NO_SECRET = MappingProxyType(
     {
         "records/peers.py": "a peer's old secret and new one, both of our own people",
         "desk/publisher.py": "digests of tokens: a guesser knows nothing of them",
+        "desk/case_replies.py": "what was found of a mail's signature, in a word",
+        "wire/reply.py": "what was found of a mail's signature, in a word",
     }
 )
 

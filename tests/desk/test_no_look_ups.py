@@ -20,6 +20,7 @@ LINES = {
 SPEAKERS = {
     "desk/asked.py": "names the errors of a client",
     "desk/case_verify.py": "a peer's node, as the configuration says",
+    "desk/case_watch.py": "only the name of this machine",
     "desk/checkup.py": "peers and the mail server, as the configuration says",
     "desk/federate.py": "peers, as a person added them",
     "desk/lane_ways.py": "feeds, as the configuration says",

@@ -440,23 +440,23 @@ def test_a_key_comes_from_a_file_a_variable_or_under_a_passphrase(
     tmp_path: Path,
 ) -> None:
     signer = new_signer()
-    (tmp_path / "key.pem").write_bytes(signer.pem("secret"))
-    (tmp_path / "word").write_text("secret\n")
+    (tmp_path / "key.pem").write_bytes(signer.pem("open sesame"))
+    (tmp_path / "word").write_text("open sesame\n")
     (tmp_path / FILE_NAME).write_text("[node]\nmember = 'th'\n")
     several: tuple[dict[str, str], ...] = (
         {
             "SERANTAU_SIGNING_KEY_FILE": str(tmp_path / "key.pem"),
-            "SERANTAU_SIGNING_PASSPHRASE": "secret",
+            "SERANTAU_SIGNING_PASSPHRASE": "open sesame",
         },
         {
-            "SERANTAU_SIGNING_KEY": signer.pem("secret").decode(),
+            "SERANTAU_SIGNING_KEY": signer.pem("open sesame").decode(),
             "SERANTAU_SIGNING_PASSPHRASE_FILE": str(tmp_path / "word"),
         },
         {"SERANTAU_SIGNING_KEY": signer.pem().decode()},
     )
     for environment in several:
         config = load_config(tmp_path, environment)
-        assert "secret" not in repr(config)
+        assert "open sesame" not in repr(config)
         assert "PRIVATE" not in repr(config)
         with Node(config) as node:
             assert node.signer.key == signer.key
