@@ -114,28 +114,22 @@ class Case:
                 depth = named[1] + 1
         heads = self._heads
         for ref in refs:
-            if ref in heads:
-                del heads[ref]
+            heads.pop(ref, None)
         if at != one.created and instant(at) - instant(one.created) > _SKEW:
             self._mark(entry, Flag.BACKDATED)
         place = places[entry] = (at, depth, entry)
         heads[entry] = None
-        self._chain(one)
-        return place
-
-    def _chain(self, one: Entry) -> None:
-        """Find whether an entry goes on from its author's last one, and alone."""
-        author, previous = one.created_by_ref, one.previous_ref
+        # An entry goes on from its author's last one, and alone; the first places of
+        # the chains are told apart by the author.
+        previous, author = one.previous_ref, one.created_by_ref
         if previous and self._held[previous].created_by_ref != author:
-            self._mark(one.id, Flag.NOT_OWN_CHAIN)
-            return
-        # Of one place in a chain; the first places are told apart by the author.
-        first = self._nexts.setdefault(previous or author, one.id)
-        if first != one.id:
+            self._mark(entry, Flag.NOT_OWN_CHAIN)
+        elif (first := self._nexts.setdefault(previous or author, entry)) != entry:
             # Both are shown, and which of them came here first means nothing.
             if Flag.FORK not in self._marked.get(first, ()):
                 self._mark(first, Flag.FORK)
-            self._mark(one.id, Flag.FORK)
+            self._mark(entry, Flag.FORK)
+        return place
 
     def _mark(self, entry: str, flag: Flag) -> None:
         self._marked.setdefault(entry, []).append(flag)

@@ -227,14 +227,15 @@ def _task(state: State, one: Entry, held: Entries) -> Flag | None:
 
 
 def _assessment(state: State, one: Entry, held: Entries) -> Flag | None:
-    part = state.parts[one.voice]
+    who = one.for_ref or one.created_by_ref
+    part = state.parts[who]
     if one.stance:
         after = PARTY[part.state].get(one.stance)
         if after is None:
             return Flag.NOT_A_STEP
         part.state = after
     part.severity = one.severity_level or part.severity
-    if one.voice == state.owner:
+    if who == state.owner:
         state.severity = one.severity_level or state.severity
         state.incident_class = one.incident_class or state.incident_class
         state.national_class = one.national_class or state.national_class
