@@ -40,7 +40,7 @@ from serantau.rules.marking import Tlp
 from serantau.rules.party import Kind, Party
 from stores import PROCESSES, doomed, indicator
 
-KILLS = int(os.environ.get("SERANTAU_KILLS", "35"))
+KILLS = int(os.environ.get("SERANTAU_KILLS", "20"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
 START = "2026-03-05T00:00:00Z"
 FORM = """
