@@ -226,6 +226,8 @@ class Audiences:
     def sets(tx: Tx, about: Collection[str] | None = None) -> dict[int, MarkingSet]:
         """Give every marking set by its number; or those that name one of some ids."""
         chosen, within, ids = set(about or ()), "", {}
+        if about is not None and not chosen:
+            return {}
         if 0 < len(chosen) <= _FEW:
             # The database looks faster; what it finds is looked at again.
             ids = {f"id_{place}": each for place, each in enumerate(sorted(chosen))}
