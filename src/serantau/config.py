@@ -70,6 +70,7 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_ca: PEM file; when set, every caller must show a certificate it signed.
     metrics_host, metrics_port: a listener of its own for Prometheus; port 0 is off.
     login_attempts: wrong passwords a name or address may try within five minutes.
+    session_hours, session_idle_minutes: after which people sign in to the pages anew.
     """
 
     host: str = "127.0.0.1"
@@ -81,6 +82,8 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     login_attempts: int = 10
+    session_hours: int = 12
+    session_idle_minutes: int = 60
 
 
 class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -197,7 +197,9 @@ def test_what_a_party_reads_of_its_own_releases_names_nobody_else(
     assert QUIET.encode() not in handed
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/taxii2/", "/peers"])
+@pytest.mark.parametrize(
+    "path", ["/", "/sign-in", "/healthz", "/readyz", "/taxii2/", "/me"]
+)
 def test_pages_for_everyone_hold_no_content(door: Doorway, path: str) -> None:
     answers = [door.client.get(path)]
     answers += [door.ask(party, path) for party in OUTSIDE]

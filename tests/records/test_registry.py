@@ -238,7 +238,7 @@ def test_only_our_own_people_administer_the_node(store: Store) -> None:
         add(store, role="admin")
     add(store, "boss", "th", role="admin", password="p")
     assert login(store, "boss", "p").own
-    with pytest.raises(BadRequest, match="none of reader, writer, admin"):
+    with pytest.raises(BadRequest, match="none of reader, writer, analyst"):
         add(store, "x", role="root")
     with pytest.raises(Conflict):
         add(store, "boss")

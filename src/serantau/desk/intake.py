@@ -33,6 +33,7 @@ from serantau.records.quarantine import Fault, Held
 from serantau.records.recalls import Recalls
 from serantau.records.registry import Caller, Collection
 from serantau.rules.marking import Tlp
+from serantau.rules.role import reaches
 from serantau.rules.stix import ObjectVersion
 from serantau.rules.trust import Demand
 from serantau.wire.bundle import Piece, iter_objects
@@ -271,7 +272,9 @@ class Intake:
             Forbidden: this caller may not write there.
             BadInput: the envelope is not one.
         """
-        if caller.role == "reader" or not collection.writable_by(caller.party):
+        if not reaches(caller.role, "writer") or not collection.writable_by(
+            caller.party
+        ):
             raise Forbidden(f"{caller.user} may not write to {collection.alias!r}.")
         try:
             raws = read_envelope(body).objects

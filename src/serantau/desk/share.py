@@ -34,6 +34,7 @@ from serantau.rules.marking import (
 )
 from serantau.rules.party import Party, Purpose
 from serantau.rules.release import Verdict, Way, ended, judge
+from serantau.rules.role import reaches
 
 _VIEWS_KEPT = 256
 _SAMPLES = 3
@@ -114,7 +115,9 @@ class Share:
 
     @staticmethod
     def _offer(caller: Caller, collection: Collection) -> Offer:
-        can_write = caller.role != "reader" and collection.writable_by(caller.party)
+        can_write = reaches(caller.role, "writer") and collection.writable_by(
+            caller.party
+        )
         return Offer(collection, collection.readable_by(caller.party), can_write)
 
     def offer(self, caller: Caller, name: str) -> Offer:

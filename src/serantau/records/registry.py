@@ -23,8 +23,10 @@ from serantau.records.database import Tx
 from serantau.records.views import Saved
 from serantau.rules.marking import CIRCLE, Tlp, tlp_of
 from serantau.rules.party import NAME, Circle, Kind, Party
+from serantau.rules.role import ROLES
 
-ROLES = ("reader", "writer", "admin")
+# What people of other parties may be here.
+OF_OTHERS = ("reader", "writer", "operator", "guest")
 PUBLIC = "public"
 EVERYONE = "everyone"
 _HASHER = PasswordHasher()
@@ -39,10 +41,10 @@ def _nobody() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking. `party_number` is the row of `party`; role is one of ROLES.
+    """Who is asking. `party_number` is the row of `party`; role: see `rules.role`.
 
-    reader: reads what its party may have. writer: may also put objects into collections
-    that let its party. admin: everything on the node; only of the node's own party.
+    What its party may have, every role may read as the standards say it; a role of the
+    API's rank `writer` may also put objects into collections that let its party.
     """
 
     user: str
@@ -228,10 +230,10 @@ class Registry:
         number, held = self.party(tx, party)
         if role not in ROLES:
             raise BadRequest(f"Role {role!r} is none of {', '.join(ROLES)}.")
-        if role == "admin" and held.kind is not Kind.OWN:
+        if held.kind is not Kind.OWN and role not in OF_OTHERS:
             raise BadRequest(
-                f"{name!r} is of party {party!r}: "
-                "only the node's own people administer it."
+                f"{name!r} is of party {party!r}: its people may have the roles "
+                f"{', '.join(OF_OTHERS)}; only the node's own people have {role}."
             )
         if ":" in name or not name.isprintable() or not name.strip():
             raise BadRequest(

@@ -32,6 +32,7 @@ from serantau.records import (
     columns,
     log_tables,
     mail_tables,
+    people_tables,
     recall_tables,
 )
 from serantau.records.columns import Number as _Number
@@ -47,6 +48,7 @@ behalf_held = behalf_tables.held
 recall = recall_tables.recall
 case_entry = case_tables.entry
 case_mail_thread = mail_tables.thread
+session = people_tables.session
 card_ask = card_tables.ask
 
 meta = Table(

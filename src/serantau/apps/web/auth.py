@@ -18,9 +18,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from serantau.errors import TooMany, Unauthenticated
+from serantau.errors import Forbidden, TooMany, Unauthenticated
 from serantau.node import Node
 from serantau.records.registry import Caller
+from serantau.rules.role import RANKS, reaches
 
 REMEMBERED_SECONDS = 600.0
 WINDOW_SECONDS = 300.0
@@ -142,7 +143,19 @@ class Logins:
             return credentials.bearer or self._held(credentials) is not None
 
     def caller(self, credentials: Credentials, address: str) -> Caller:
-        """Give who is calling. Blocks, and for a new password takes a hash's time.
+        """Give which program or person is calling. Blocks as `person` does.
+
+        Raises:
+            Unauthenticated, TooMany: as `person`.
+            Forbidden: a role that has the pages only.
+        """
+        found = self.person(credentials, address)
+        if not reaches(found.role, RANKS[0]):
+            raise Forbidden(f"The role {found.role} comes in by the pages only.")
+        return found
+
+    def person(self, credentials: Credentials, address: str) -> Caller:
+        """Give whose credentials these are. For a new password takes a hash's time.
 
         Raises:
             Unauthenticated: nobody may come in with these.

@@ -12,6 +12,7 @@ from serantau.apps.web.api.door import ROOT
 from serantau.apps.web.api.fault import failed
 from serantau.apps.web.hall import Asking, hall_of
 from serantau.apps.web.logs import logger
+from serantau.apps.web.pages.door import SignInNeeded, faulty, to_sign_in
 from serantau.errors import SerantauError, TooMany
 from serantau.wire import taxii
 
@@ -31,6 +32,8 @@ def tell(request: Asking, fault: Exception) -> Response[bytes]:
     headers = {}
     if isinstance(fault, HTTPException) and fault.headers:
         headers.update(fault.headers)
+    if isinstance(fault, SignInNeeded):
+        return to_sign_in(request)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = hall_of(request).challenge
     if isinstance(fault, TooMany):
@@ -49,6 +52,8 @@ def tell(request: Asking, fault: Exception) -> Response[bytes]:
         return Response(
             told, status_code=status, media_type="application/json", headers=headers
         )
+    if "text/html" in request.headers.get("accept", ""):
+        return faulty(request, int(status), title, text, request_id, headers)
     # RFC 9457, for every other door.
     body = orjson.dumps(
         {

@@ -1,8 +1,8 @@
 """What all doors of one process share: the node, its callers, and who does the work.
 
 The store is synchronous, so work runs in threads: two that read pages, one that writes
-(writers take turns anyway), one for password hashes, one that packs answers, one for
-whatever no peer waits for.
+(writers take turns anyway), one for password hashes, one that packs answers, two for
+people's pages, one for whatever else no peer waits for.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from serantau.desk.share import Share
 from serantau.errors import BadInput, TooLarge, TooMany, UnsupportedMedia
 from serantau.node import Node
 from serantau.records.registry import Caller
+from serantau.records.sessions import Sessions
 from serantau.wire.taxii import content_length, too_large
 
 T = TypeVar("T")
@@ -52,7 +53,11 @@ class Lane(Enum):
     WRITE = "write"
     HASH = "hash"
     PACK = "pack"
+    DESK = "desk"
     SIDE = "side"
+
+
+_THREADS = {Lane.DESK: 2}
 
 
 class Heads:
@@ -106,11 +111,17 @@ class Hall:
         self.recalls = RecallLine(node, self.share)
         self.intake = Intake(node)
         self.logins = Logins(node)
+        http = node.config.http
+        self.sessions = Sessions(
+            node.registry, http.session_hours, http.session_idle_minutes
+        )
         self.metrics = Metrics(node)
         self.challenge = challenge(f"Serantau {node.config.node.member}")
         self._pages = Pages(node)
         self._lanes = {
-            lane: ThreadPoolExecutor(1, thread_name_prefix=f"serantau-{lane.value}")
+            lane: ThreadPoolExecutor(
+                _THREADS.get(lane, 1), thread_name_prefix=f"serantau-{lane.value}"
+            )
             for lane in Lane
             if lane is not Lane.READ
         }

@@ -41,6 +41,7 @@ from serantau.apps.web.faults import REQUEST_ID, tell
 from serantau.apps.web.hall import STATE, Asking, Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
 from serantau.apps.web.memory import keep_memory
+from serantau.apps.web.pages import family
 from serantau.config import NodeConfig
 from serantau.errors import ConfigError, Forbidden, SerantauError
 from serantau.node import Node
@@ -77,7 +78,6 @@ class Doors:
         self._realm = (_REALM, config.node.realm.encode())
         self._fixed = [
             (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
             self._realm,
         ]
         if config.http.certificate:
@@ -196,6 +196,7 @@ _REALM: Final = REALM_HEADER.lower().encode()
 _UNLESS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
 )
 _METHODS: Final = frozenset(
     {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
@@ -227,6 +228,7 @@ def _router() -> Litestar:
             contacts.routes(),
             status.routes(),
             api.routes(),
+            family.routes(),
         ],
         exception_handlers={Exception: tell},
         logging_config=None,

@@ -23,7 +23,8 @@ from serantau.errors import BadRequest, Forbidden, UnsupportedMedia
 from serantau.node import Node
 from serantau.records.acts import By, act_as
 from serantau.records.database import Tx
-from serantau.records.registry import ROLES, Caller
+from serantau.records.registry import Caller
+from serantau.rules.role import reaches
 
 T = TypeVar("T")
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -188,7 +189,7 @@ def permit(caller: Caller, name: str) -> None:
             mend="What the node gives your party is at /taxii2/; "
             f"{ROOT}/me/releases lists what it gave.",
         )
-    if ROLES.index(caller.role) < ROLES.index(least):
+    if not reaches(caller.role, least):
         raise Forbidden(
             f"User {caller.user!r} has the role {caller.role}; this takes {least}."
         )

@@ -1,0 +1,17 @@
+"""Every family of pages, as routes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar import Router
+
+from serantau.apps.web.pages import home, look, me, signin
+
+FAMILIES: Final[tuple[Any, ...]] = (home, look, me, signin)
+
+
+def routes() -> Router:
+    """Give the routes of all pages."""
+    handlers = [handler for family in FAMILIES for handler in family.HANDLERS]
+    return Router("/", route_handlers=handlers)

@@ -1,0 +1,199 @@
+"""What pages are made with: templates, words in the reader's language, its times.
+
+One Jinja environment a language, made when somebody first reads in it. Words are those
+of the catalogues in `data/languages`, read as they stand: there is nothing to compile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from serantau.clock import moment
+from serantau.errors import NotFound
+from serantau.rules.text import defang
+
+ENGLISH: Final = "en"
+GREGORIAN: Final = "gregorian"
+BUDDHIST: Final = "buddhist"
+_BUDDHIST_YEARS: Final = 543
+_MEDIA: Final[Mapping[str, str]] = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".woff2": "font/woff2",
+}
+_GZIP: Final = 31
+_PACKED_ABOVE: Final = 1024
+
+
+# Words
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """Give the languages that there are catalogues of, English first."""
+    folder = files("serantau.data").joinpath("languages")
+    found = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+    held = sorted(each.removesuffix(".po") for each in found if each.endswith(".po"))
+    return (ENGLISH, *held)
+
+
+@cache
+def words(language: str) -> NullTranslations:
+    """Give the words of a language; English for one that has no catalogue."""
+    if language == ENGLISH or language not in languages():
+        return NullTranslations()
+    path = files("serantau.data").joinpath(f"languages/{language}.po")
+    compiled = BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def language_of(wished: str, accept: str) -> str:
+    """Choose a language: the reader's own wish, else the best of Accept-Language.
+
+    Args:
+        wished: what the reader set, empty for nothing.
+        accept: the header's text (RFC 9110 §12.5.4).
+    """
+    held = languages()
+    if wished in held:
+        return wished
+    weighed: list[tuple[float, int, str]] = []
+    for place, one in enumerate(accept.lower().split(",")[:20]):
+        name, _, rest = one.partition(";")
+        weight = rest.strip().removeprefix("q=")
+        try:
+            worth = float(weight) if weight else 1.0
+        except ValueError:
+            continue
+        weighed.append((-worth, place, name.strip()))
+    for worth, _, name in sorted(weighed):
+        for candidate in (name, name.partition("-")[0]):
+            if worth < 0 and candidate in held:
+                return candidate
+    return ENGLISH
+
+
+# Times
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Give a zone by its IANA name; UTC for one that is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def local_text(at: int, zone: ZoneInfo, calendar: str) -> str:
+    """Write an instant in a zone: `2026-11-23 21:30 +07`, the year as chosen."""
+    local = moment(at).astimezone(zone)
+    year = local.year + (_BUDDHIST_YEARS if calendar == BUDDHIST else 0)
+    offset = local.strftime("%z")
+    short = offset[:3] if offset.endswith("00") else f"{offset[:3]}:{offset[3:]}"
+    return f"{year:04}-{local:%m-%d %H:%M} {short}"
+
+
+@pass_context
+def _when(context: Context, at: int | None) -> Markup:
+    """Write an instant in UTC, and in the reader's zone when that is another."""
+    if not at:
+        return Markup('<span class="never">{}</span>').format(context["never"])
+    utc = moment(at)
+    machine = utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+    said = utc.strftime("%Y-%m-%d %H:%M UTC")
+    zone: ZoneInfo = context["zone"]
+    if zone.key == "UTC" and context["calendar"] != BUDDHIST:
+        return Markup('<time datetime="{}">{}</time>').format(machine, said)
+    local = local_text(at, zone, context["calendar"])
+    return Markup(
+        '<time datetime="{}"><span class="local">{}</span> '
+        '<span class="utc">{}</span></time>'
+    ).format(machine, local, said)
+
+
+# Files
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that pages use: its bytes, packed too where that is smaller."""
+
+    body: bytes
+    packed: bytes
+    media: str
+    version: str
+
+
+@lru_cache(maxsize=256)
+def static(name: str) -> File:
+    """Give a file of `static/`.
+
+    Raises:
+        NotFound: there is none by this name.
+    """
+    path = PurePosixPath(name)
+    media = _MEDIA.get(path.suffix)
+    if media is None or ".." in path.parts or path.is_absolute():
+        raise NotFound("There is no such file.")
+    held = files("serantau.apps.web").joinpath("static", *path.parts)
+    if not held.is_file():
+        raise NotFound("There is no such file.")
+    body = held.read_bytes()
+    packed = b""
+    if path.suffix != ".woff2" and len(body) > _PACKED_ABOVE:
+        packed = zlib.compress(body, 9, _GZIP)
+    return File(body, packed, media, hashlib.sha256(body).hexdigest()[:12])
+
+
+def asset(name: str) -> str:
+    """Give the address of a file of `static/`, another one whenever it changes."""
+    return f"/static/{name}?v={static(name).version}"
+
+
+# Templates
+
+
+@cache
+def _environment(language: str) -> Environment:
+    made = Environment(
+        loader=PackageLoader("serantau.apps.web", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    install: Any = made
+    install.install_gettext_translations(words(language), newstyle=True)
+    made.filters.update({"when": _when, "defang": defang})
+    made.globals.update({"asset": asset, "language": language})
+    return made
+
+
+def render(template: str, language: str, values: Mapping[str, Any]) -> str:
+    """Render a template. `values` has besides the page's own those of `door.shown`."""
+    return _environment(language).get_template(template).render(values)
