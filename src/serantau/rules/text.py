@@ -182,8 +182,8 @@ def _email(value: str) -> str:
     # The local part is compared without case: no provider in use tells it apart.
     local, at, domain = value.strip().rpartition("@")
     if not at:
-        return fold(domain)
-    return f"{fold(local)}{at}{_domain(domain)}"
+        return _word(domain)
+    return f"{_word(local)}{at}{_domain(domain)}"
 
 
 def _hex(value: str) -> str:
