@@ -96,6 +96,16 @@
     showToggles();
   };
 
+  // A word at the edge of the page, said aloud too, and gone again.
+  const say = (text) => {
+    const place = document.getElementById("toasts");
+    if (!place) return;
+    const said = document.createElement("p");
+    said.textContent = text;
+    place.append(said);
+    setTimeout(() => said.remove(), 4000);
+  };
+
   // Rows of tables.
   const rows = () => all("table[data-rows] > tbody > tr").filter((row) => row.offsetParent);
   const hereRow = () => document.activeElement?.closest("table[data-rows] > tbody > tr");
@@ -156,7 +166,8 @@
       const said = button.textContent;
       try {
         await navigator.clipboard.writeText(button.dataset.copy);
-        button.textContent = "✓";
+        button.textContent = button.dataset.done;
+        say(button.dataset.done);
       } catch {
         // Not over plain HTTP: mark the value, so that the reader's own keys copy it.
         getSelection().selectAllChildren(button.previousElementSibling);
