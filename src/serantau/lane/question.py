@@ -33,6 +33,7 @@ from serantau.rules.event import SEVERITIES
 from serantau.rules.text import normalise, refang
 
 T = TypeVar("T")
+A = TypeVar("A")
 Progress = Callable[[int, int], None]
 """Is told how many rows were passed, and of how many."""
 
@@ -74,6 +75,9 @@ _FEW_VALUES: Final = frozenset(
 )
 # Points in time that one answer has.
 _MOST_POINTS: Final = 100_000
+# How rows are ordered, the newest first; the last two upwards.
+_ORDER: Final = ["time", "batch", "number"]
+_UPWARDS: Final = [False, True, True]
 _TRIES: Final = 3
 
 
@@ -126,6 +130,25 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Cursor:
+    """A row's place in the order that `Asking.rows` gives rows in."""
+
+    time: int
+    batch: str
+    number: int
+
+    def condition(self) -> Condition:
+        """Ask for the rows that come after it."""
+        at = pl.lit(self.time, dtype=pl.Int64).cast(EVENTS["time"])
+        batch, number = pl.col("batch"), pl.col("number")
+        later = batch.gt(self.batch) | (batch.eq(self.batch) & number.gt(self.number))
+        return Condition(
+            pl.col("time").lt(at) | (pl.col("time").eq(at) & later),
+            pl.col("min.time").le(at).fill_null(value=True),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What answering will read at most: files, the rows and the bytes in them."""
 
@@ -143,6 +166,9 @@ class Asking:
         question: Question,
         progress: Progress | None = None,
         engine: Engine = THREADS,
+        *,
+        after: Cursor | None = None,
+        enough: Callable[[], bool] = lambda: False,
     ) -> None:
         """Look up which files may hold what is asked for.
 
@@ -151,6 +177,9 @@ class Asking:
             question: what is meant.
             progress: told after each step.
             engine: where the files are read.
+            after: only of rows that come after this one.
+            enough: asked after each step; when it says so the answer is of what was
+                read until then, and `cut` says so.
 
         Raises:
             BadRequest: the question asks for what there is not.
@@ -158,8 +187,12 @@ class Asking:
         """
         self._table = archive.events
         self._condition = question.condition()
+        if after is not None:
+            self._condition &= after.condition()
         self._question = question
         self._progress = progress
+        self._enough = enough
+        self.cut = False
         self._engine = engine
         # One machine reads many files at a time by itself.
         self._step = _STEP if engine.here else _STEP // 8
@@ -236,7 +269,7 @@ class Asking:
 
         def once() -> pl.DataFrame:
             found = pl.DataFrame(schema={name: EVENTS[name] for name in needed})
-            files = self._files.sort("max.time", descending=True, nulls_last=False)
+            files = self._newest_files()
             ahead = files["max.time"].to_list()
             newest = partial(_newest, columns=needed, limit=limit)
             with closing(self._each(files, newest, _STEP // 8)) as frames:
@@ -320,6 +353,24 @@ class Asking:
 
         return self._again(once)
 
+    def fold(
+        self, ask: Callable[[pl.LazyFrame], A], into: Callable[[Iterator[A]], T]
+    ) -> T:
+        """Ask what fits of a few files at a time, the newest first, and join that.
+
+        Raises:
+            StoreError: the archive cannot be read.
+        """
+
+        def once() -> T:
+            with closing(self._each(self._newest_files(), ask, _STEP // 8)) as found:
+                return into(found)
+
+        return self._again(once)
+
+    def _newest_files(self) -> pl.DataFrame:
+        return self._files.sort("max.time", descending=True, nulls_last=False)
+
     def _filled(self, counts: pl.DataFrame, every: str) -> pl.DataFrame:
         """Put in the times at which there was nothing."""
         asked = self._question
@@ -359,10 +410,11 @@ class Asking:
     def _each(
         self,
         files: pl.DataFrame,
-        ask: Callable[[pl.LazyFrame], pl.DataFrame],
+        ask: Callable[[pl.LazyFrame], A],
         rows: int = 0,
-    ) -> Generator[pl.DataFrame]:
+    ) -> Generator[A]:
         """Ask what fits of a few files at a time; the answers come in files' order."""
+        self.cut = False
         total = int(files["num_records"].sum())
         read = files["num_records"].to_list()
         self._passed = 0
@@ -373,6 +425,9 @@ class Asking:
             self._passed += count
             yield answer
             self._tell(sum(read[: self._passed]), total)
+            if self._passed < len(read) and self._enough():
+                self.cut = True
+                break
 
     def _steps(self, files: pl.DataFrame, rows: int) -> Iterator[_Step]:
         waiting: list[str] = []
@@ -416,8 +471,8 @@ def _ahead(engine: Engine) -> int:
 
 
 def _answer(
-    step: _Step, ask: Callable[[pl.LazyFrame], pl.DataFrame]
-) -> tuple[tuple[pl.DataFrame, int], None]:
+    step: _Step, ask: Callable[[pl.LazyFrame], A]
+) -> tuple[tuple[A, int], None]:
     return (ask(step.scan()), len(step.paths)), None
 
 
@@ -426,16 +481,17 @@ def _count(scan: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _newest(scan: pl.LazyFrame, columns: list[str], limit: int) -> pl.DataFrame:
-    # The times alone tell which rows are wanted: the rest is wide.
-    times = scan.select("time").top_k(limit, by="time").collect()
-    least = pl.lit(times["time"].min(), times.schema["time"])
-    newest = scan.filter(pl.col("time").ge(least))
-    return _first(newest.select(columns).collect(), limit)
+    # The places alone tell which rows are wanted: the rest is wide.
+    places = scan.select(_ORDER).top_k(limit, by=_ORDER, reverse=_UPWARDS).collect()
+    least = pl.lit(places["time"].min(), places.schema["time"])
+    newest = scan.filter(pl.col("time").ge(least)).select(columns)
+    # A list has one time in all its rows, and may have millions of them.
+    wanted = newest.join(places.lazy(), on=_ORDER, how="semi", nulls_equal=True)
+    return _first(wanted.collect(engine="streaming"), limit)
 
 
 def _first(found: pl.DataFrame, limit: int) -> pl.DataFrame:
-    order = ["time", "batch", "number"]
-    return found.sort(order, descending=[True, False, False]).head(limit)
+    return found.sort(_ORDER, descending=[True, False, False]).head(limit)
 
 
 def _values(scan: pl.LazyFrame, name: str, part: int, passes: int) -> pl.DataFrame:
