@@ -2,7 +2,8 @@
 
 The store is synchronous, so work runs in threads: two that read pages, one that writes
 (writers take turns anyway), one for password hashes, one that packs answers, two for
-people's pages, one for whatever else no peer waits for.
+people's pages, two for what is asked of the archive of events, one for whatever else no
+peer waits for.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ class Lane(Enum):
     PACK = "pack"
     DESK = "desk"
     SIDE = "side"
+    EVENTS = "events"
 
 
-_THREADS = {Lane.DESK: 2}
+_THREADS = {Lane.DESK: 2, Lane.EVENTS: 2}
 
 
 class Heads:
