@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from samples import made
 from serantau.clock import stix_text
+from serantau.desk.case_log import CaseLog
 from serantau.desk.case_private import MOST_FILE, Private
 from serantau.desk.cases import Casework
 from serantau.errors import BadRequest, ConfigError, Conflict, Forbidden, NotFound
@@ -279,3 +280,18 @@ def test_two_desks_of_one_node_go_on_from_each_other(
         other.add_task(case, f"b {number}")
     assert th.show(case).summary.flagged == 0
     assert th.show(case).summary.tasks == 6
+
+
+def test_what_an_older_program_left_unsorted_on_the_board_is_worked_out(
+    pair: Region, th: Casework, case: str
+) -> None:
+    site = pair["th"]
+
+    def shown() -> object:
+        return next(one for one in th.board() if one.id == case)
+
+    before = shown()
+    site.write(lambda tx: tx.run("UPDATE case_board SET due = -1, words = ''"))
+    assert shown() != before
+    site.write(CaseLog(site.node).catch_up)
+    assert shown() == before

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from cases import Log
+from cases import START, Log
 from keys import identity
 from serantau.desk.case_log import summary_of
 from serantau.errors import BadRequest, NotFound
+from serantau.records.case_board import CaseBoard, Wanted
 from serantau.records.cases import Cases, PartRow, Row, Summary
 from serantau.rules.case import Case
 from serantau.rules.case_entry import Kind, audience_of, circle_of
 from serantau.rules.marking import Tlp, make_audience
+from serantau.rules.text import fold
 from stores import AMBER, Store, indicator, read
 
-CASES = Cases()
+BOARD, CASES = CaseBoard(), Cases()
 
 
 def kept(store: Store, log: Log, standing: str = "valid") -> list[int]:
@@ -200,3 +203,43 @@ def test_notes_tasks_and_files_are_of_one_case(store: Store) -> None:
         assert task.done > 0
         with pytest.raises(NotFound, match="to be done"):
             CASES.end_task(tx, log.id, number)
+
+
+def test_the_board_has_the_worst_clock_first_and_goes_by_cursor_both_ways(
+    store: Store,
+) -> None:
+    late, soon, calm = (Log.opened("th", "sg", name=name) for name in ("a", "b", "c"))
+    rows = [
+        summary(soon, due=START + 2, severity="high"),
+        summary(calm, due=0, mine="deferred"),
+        summary(late, due=START + 1, owner=identity("sg")),
+    ]
+    with store.db.write() as tx:
+        for row in rows:
+            CASES.show(tx, row, fold(f"การโจมตี {row.name}"))
+        CASES.show(tx, replace(rows[0], id=f"{soon.id[:-4]}eeee", closed=START))
+        first = BOARD.page(tx, Wanted(), limit=2)
+        assert [one.name for one in first.found] == ["a", "b"]
+        assert first.newer == ""
+        second = BOARD.page(tx, Wanted(), cursor=first.older, limit=2)
+        assert [one.name for one in second.found] == ["c"]
+        assert second.older == ""
+        assert BOARD.page(tx, Wanted(), cursor=second.newer, limit=2) == first
+        for rubbish in ("x", "<", ">9e9.x", "<--", ">" + "9" * 50):
+            BOARD.page(tx, Wanted(), cursor=rubbish)
+
+        def names(**how: Any) -> str:
+            found = BOARD.page(tx, Wanted(**how)).found
+            return "".join(one.name for one in found)
+
+        assert names(closed=True) == "b"
+        assert names(severities=("high",)) == "b"
+        assert names(mine=("deferred",)) == "c"
+        assert names(owner=identity("sg")) == "a"
+        assert names(text=fold("โจมตี B")) == "b"
+        assert names(text="%") == names(text="_") == names(text="!") == ""
+        assert names(text=late.id.partition("--")[2][:8]) == "a"
+        assert BOARD.counts(tx)["severity"] == {"": 2, "high": 1}
+        CASES.take_part(tx, calm.id, [PartRow("i", "vn", "received", 1, 0, False)])
+        assert names(party="vn") == "c"
+        assert [one.name for one in BOARD.parties(tx, [calm.id])[calm.id]] == ["vn"]

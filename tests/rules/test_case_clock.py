@@ -17,6 +17,7 @@ from serantau.rules.case_clock import (
     Step,
     clocks,
     duties,
+    first_due,
     paced,
     steps_of,
 )
@@ -222,3 +223,16 @@ def test_what_nobody_judged_runs_as_a_medium_case_does(severity: str) -> None:
     said: dict[str, Any] = {"severity_level": severity} if severity else {}
     log = Log.opened("th", "sg", **said)
     assert due(log, "sg").at == log.at + TERMS["medium"].acknowledge
+
+
+def test_what_is_due_first_is_the_first_of_all_clocks() -> None:
+    log = Log.opened("th", "sg", severity_level="high")
+    log.say("th", Kind.TASK, name="x", party_ref=identity("th"), due=stix_text(START))
+    assert first_due(log.case) == clocks(log.case).due[0]
+    log.say("th", Kind.CLOSED)
+    assert first_due(log.case) is None
+    log.say("sg", Kind.REOPENED)  # it may not: nothing is open again
+    assert first_due(log.case) is None
+    log.say("th", Kind.REOPENED)
+    assert first_due(log.case) == clocks(log.case).due[0]
+    assert clocks(log.case).due[-1].since == log.at

@@ -7,7 +7,7 @@ incident do not know of it, and a crash leaves all of them or none.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -22,11 +22,13 @@ from serantau.records.cases import Cases, PartRow, Row, Summary
 from serantau.records.database import Tx
 from serantau.records.pins import Pins
 from serantau.rules.case import Case
+from serantau.rules.case_clock import TERMS, Terms, first_due, paced
 from serantau.rules.case_entry import TYPE, audience_of, is_entry
 from serantau.rules.case_states import PartyState
 from serantau.rules.marking import Tlp
 from serantau.rules.signature import Standing
 from serantau.rules.stix import ObjectVersion
+from serantau.rules.text import fold
 
 _MOST_KEPT: Final = 64
 _POLL_SECONDS: Final = 5.0
@@ -76,7 +78,7 @@ class CaseLog:
             return folded
         parts = self._parts(tx, folded)
         self._cases.take_part(tx, case, parts)
-        self._cases.show(tx, summary_of(folded, self._own))
+        self._cases.show(tx, summary_of(folded, self._own, self._terms), _words(folded))
         self._gather(tx, folded, parts)
         keep_in_step(self._node, tx, folded)
         return folded
@@ -98,6 +100,10 @@ class CaseLog:
     @property
     def _own(self) -> str:
         return self._node.config.node.identity
+
+    @property
+    def _terms(self) -> Mapping[str, Terms]:
+        return paced(self._node.config.clocks.pace)
 
     def folded(self, tx: Tx, case: str) -> Case:
         """Give a case as far as its entries are here; in a transaction that writes.
@@ -171,6 +177,7 @@ class CaseLog:
                 changed[row.case_id] = None
         known = parties_of(self._node, tx)
         changed |= dict.fromkeys(self._cases.strangers(tx, known))
+        changed |= dict.fromkeys(self._cases.unread(tx))
         for case in changed:
             self.refold(tx, case)
         if changed:
@@ -188,10 +195,18 @@ def parties_of(node: Node, tx: Tx) -> dict[str, str]:
     return known
 
 
-def summary_of(folded: Case, own: str) -> Summary:
+def _words(folded: Case) -> str:
+    """Give the words by which a case is found."""
+    state = folded.state
+    said = (state.name, state.incident_class, state.national_class, state.description)
+    return fold("\n".join(filter(None, said)))
+
+
+def summary_of(folded: Case, own: str, terms: Mapping[str, Terms] = TERMS) -> Summary:
     """Write the line of the board for a case, as the party `own` sees it."""
     state = folded.state
     mine = state.parts.get(own)
+    due = first_due(folded, terms)
     return Summary(
         id=folded.id,
         name=state.name,
@@ -212,4 +227,7 @@ def summary_of(folded: Case, own: str) -> Summary:
         entries=len(folded),
         waiting=len(folded.waiting),
         flagged=len(folded.flagged()),
+        due=due.at if due else 0,
+        due_of=due.party if due else "",
+        due_clock=due.clock if due else "",
     )

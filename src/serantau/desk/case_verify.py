@@ -15,6 +15,7 @@ from serantau.records.cases import Cases
 from serantau.records.peers import Peer
 from serantau.records.registry import Caller
 from serantau.rules.case import Case
+from serantau.rules.case_clock import paced
 from serantau.rules.case_entry import circle_of
 from serantau.wire.cases import CaseState, ask_case
 
@@ -96,7 +97,7 @@ def verify(
     federation = Federation(node, transport=transport)
     with node.db.read() as tx:
         peers = {peer.name for peer in federation.peers.list(tx)}
-    own = node.config.node.member
+    own, terms = node.config.node.member, paced(node.config.clocks.pace)
     compared = [
         _compared(federation, here, party, names)
         if party in peers
@@ -104,7 +105,7 @@ def verify(
         for party in sorted({*parts} - {own, ""})
     ]
     return Verified(
-        here, summary_of(folded, node.config.node.identity) == held, compared
+        here, summary_of(folded, node.config.node.identity, terms) == held, compared
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    text,
 )
 
 from serantau.records.columns import metadata, numbered
@@ -30,6 +31,8 @@ entry = Table(
 )
 
 # One row a case: what the board shows, of the folded state. Drop it and fold anew.
+# `due`: the first instant that something is due, 0 for never, -1 when that has not been
+# worked out yet; `due_of`: of whom. `words`: what is searched, folded.
 board = Table(
     "case_board",
     metadata,
@@ -52,6 +55,10 @@ board = Table(
     Column("entries", Integer, nullable=False),
     Column("waiting", Integer, nullable=False),
     Column("flagged", Integer, nullable=False),
+    Column("due", BigInteger, nullable=False, server_default=text("-1")),
+    Column("due_of", Text, nullable=False, server_default=text("''")),
+    Column("due_clock", Text, nullable=False, server_default=text("''")),
+    Column("words", Text, nullable=False, server_default=text("''")),
     Index(None, "closed", "changed"),
 )
 

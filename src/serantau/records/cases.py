@@ -64,7 +64,8 @@ class Summary:
     owner, offered: identities. mine: how far this node's own party is, empty when it is
     not in the case. parties: how many are; silent: of them without an answer. tasks,
     asks: that are open. embargo: its state. entries: all that are here; waiting: of
-    them for one that is not; flagged: of them with something wrong.
+    them for one that is not; flagged: of them with something wrong. due: the first
+    instant that something is due, 0 for never; due_of, due_clock: of whom, and what.
     """
 
     id: str
@@ -86,6 +87,9 @@ class Summary:
     entries: int
     waiting: int
     flagged: int
+    due: int
+    due_of: str
+    due_clock: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +221,18 @@ class Cases:
 
     # The board
 
-    def show(self, tx: Tx, summary: Summary) -> None:
-        """Put a case on the board, in place of what stood there."""
+    def show(self, tx: Tx, summary: Summary, words: str = "") -> None:
+        """Put a case on the board, in place of what stood there.
+
+        words: by which it is found, folded.
+        """
         tx.run("DELETE FROM case_board WHERE id = :id", id=summary.id)
-        values = asdict(summary)
-        tx.insert_many(
-            case_tables.board, _SUMMARY, [tuple(values[name] for name in _SUMMARY)]
-        )
+        tx.insert(case_tables.board, {**asdict(summary), "words": words})
+
+    def unread(self, tx: Tx) -> list[str]:
+        """Give the cases on the board of which an older program worked out less."""
+        rows = tx.rows("SELECT id FROM case_board WHERE due < 0 ORDER BY id")
+        return [row.id for row in rows]
 
     def hide(self, tx: Tx, case: str) -> None:
         """Take a case off the board: the entry that opened it is not here any more."""

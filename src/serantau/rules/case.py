@@ -218,6 +218,13 @@ class Case:
         for _, _, entry in self._order[first:]:
             yield Line(self._held[entry], self.flags(entry))
 
+    def last(self, kind: str) -> Entry | None:
+        """Give the last entry of a kind that had an effect."""
+        for _, _, entry in reversed(self._order):
+            if self._held[entry].kind == kind and entry not in self._judged:
+                return self._held[entry]
+        return None
+
     def flagged(self) -> list[str]:
         """Give the ids of the entries with which something is wrong."""
         return sorted({*self._marked, *self._judged})

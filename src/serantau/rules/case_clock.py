@@ -203,11 +203,21 @@ def clocks(case: Case, terms: Mapping[str, Terms] = TERMS) -> Clocks:
     if not state.opened or state.closed:
         return Clocks()
     held = terms.get(state.severity, terms[UNJUDGED])
-    told, reopened = _told(case)
-    due = sorted(
-        _due(state, held, reopened), key=lambda each: (each.at, each.party, each.clock)
-    )
-    return Clocks(tuple(due), _taken(told, due), held.gap)
+    due = sorted(_due(state, held, _reopened(case)), key=_by_time)
+    return Clocks(tuple(due), _taken(_told(case), due), held.gap)
+
+
+def first_due(case: Case, terms: Mapping[str, Terms] = TERMS) -> Due | None:
+    """Give what is due first in a case, as `clocks` has it; None: nothing."""
+    state = case.state
+    if not state.opened or state.closed:
+        return None
+    held = terms.get(state.severity, terms[UNJUDGED])
+    return min(_due(state, held, _reopened(case)), key=_by_time, default=None)
+
+
+def _by_time(each: Due) -> tuple[int, str, str]:
+    return each.at, each.party, each.clock
 
 
 def _due(state: State, terms: Terms, reopened: int) -> Iterable[Due]:
@@ -239,23 +249,26 @@ def _of_party(part: Part, terms: Terms) -> tuple[str, str, int] | None:
     return None
 
 
-def _told(case: Case) -> tuple[list[Entry], int]:
-    """Give the steps that were taken, and when the case was opened again, 0 for never.
+def _reopened(case: Case) -> int:
+    """Give when a case was opened again last, 0 for never."""
+    entry = case.last(Kind.REOPENED)
+    return instant(entry.created) if entry is not None else 0
+
+
+def _told(case: Case) -> list[Entry]:
+    """Give the steps that were taken.
 
     Only those of whoever owned the case are steps: by others' a party could end its own
     clocks.
     """
     owners = {*case.state.terms.values()}
-    told: list[Entry] = []
-    reopened = 0
-    for entry, flags in case.lines():
-        if _VOID.intersection(flags):
-            continue
-        if entry.kind == Kind.REOPENED:
-            reopened = instant(entry.created)
-        elif entry.kind in TOLD and entry.created_by_ref in owners:
-            told.append(entry)
-    return told, reopened
+    return [
+        entry
+        for entry, flags in case.lines()
+        if entry.kind in TOLD
+        and entry.created_by_ref in owners
+        and not _VOID.intersection(flags)
+    ]
 
 
 def _taken(told: Iterable[Entry], due: Iterable[Due]) -> dict[tuple[str, str], Taken]:

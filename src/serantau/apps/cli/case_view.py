@@ -38,12 +38,16 @@ def as_row(summary: Summary, names: Mapping[str, str]) -> dict[str, Any]:
 
     times = {
         key: stamp(at)
-        for key in ("opened", "changed", "closed")
+        for key in ("opened", "changed", "closed", "due")
         for at in (getattr(summary, key),)
     }
     whose = {
         key: names.get(who, who)
-        for key, who in (("owner", summary.owner), ("offered", summary.offered))
+        for key, who in (
+            ("owner", summary.owner),
+            ("offered", summary.offered),
+            ("due_of", summary.due_of),
+        )
     }
     return {**asdict(summary), **times, **whose}
 
