@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from litestar import Router
 
-from serantau.apps.web.pages import home, look, me, signin
+from serantau.apps.web.pages import home, look, me, share, signin
 
-FAMILIES: Final[tuple[Any, ...]] = (home, look, me, signin)
+FAMILIES: Final[tuple[Any, ...]] = (home, look, me, share, signin)
 
 
 def routes() -> Router:

@@ -24,7 +24,9 @@ class Place:
     key: str
 
 
-PLACES: Final[tuple[Place, ...]] = ()
+PLACES: Final[tuple[Place, ...]] = (
+    Place("/share", N_("Share"), Power.SEE, "s"),
+)
 
 
 def places_of(powers: Collection[Power]) -> list[Place]:
