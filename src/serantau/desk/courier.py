@@ -24,7 +24,14 @@ import orjson
 from serantau.config import NodeConfig
 from serantau.desk.relay import open_relay, signing_key
 from serantau.desk.share import Share
-from serantau.errors import BadInput, ConfigError, Conflict, Forbidden, NotFound
+from serantau.errors import (
+    BadInput,
+    BadRequest,
+    ConfigError,
+    Conflict,
+    Forbidden,
+    NotFound,
+)
 from serantau.node import Node
 from serantau.records import acts
 from serantau.records.contacts import Contacts
@@ -308,13 +315,30 @@ class Courier:
         with self._node.db.write() as tx:
             return self._decided(tx, number, "approve")
 
-    def _decided(self, tx: Tx, number: int, event: str) -> Notice:
+    def _decided(self, tx: Tx, number: int, event: str, why: str = "") -> Notice:
         before = self._notices.get(tx, number)
-        after = self._notices.move(tx, number, event)
+        after = self._notices.move(tx, number, event, why)
         about = f"{after.number}, {after.party} {after.group} {after.day}"
-        said = {"state": str(before.state)}, {"state": str(after.state)}
-        acts.decided(tx, f"{event} a notice", about, before=said[0], after=said[1])
+        said = [
+            {"state": str(each.state), "why": each.fault} for each in (before, after)
+        ]
+        acts.decided(
+            tx, f"{event} a notice", about, before=said[0], after=said[1], why=why
+        )
         return after
+
+    def hold(self, number: int, why: str) -> Notice:
+        """Let a notice wait, and say why; it goes when it is approved.
+
+        Raises:
+            BadRequest: there is no reason.
+            Conflict: it was sent, or one of its deliveries is under way.
+        """
+        if not why.strip():
+            raise BadRequest("Say why it is held: whoever comes next reads it.")
+        with self._node.db.write() as tx:
+            self._check_unsent(tx, number)
+            return self._decided(tx, number, "hold", why.strip())
 
     def drop(self, number: int) -> Notice:
         """Never send a notice. Its findings stay quiet as if they had been told.
@@ -323,12 +347,13 @@ class Courier:
             Conflict: it was sent, or one of its deliveries is under way.
         """
         with self._node.db.write() as tx:
-            for each in self._notices.deliveries(tx, number):
-                if each.state not in {Sending.READY, Sending.FAILED, Sending.BOUNCED}:
-                    raise Conflict(
-                        f"Notice {number} is {each.state} to {each.address}."
-                    )
+            self._check_unsent(tx, number)
             return self._decided(tx, number, "drop")
+
+    def _check_unsent(self, tx: Tx, number: int) -> None:
+        for each in self._notices.deliveries(tx, number):
+            if each.state not in {Sending.READY, Sending.FAILED, Sending.BOUNCED}:
+                raise Conflict(f"Notice {number} is {each.state} to {each.address}.")
 
     def retry(self, number: int) -> Notice:
         """Send a notice again to those contacts that did not get it."""

@@ -43,8 +43,13 @@ class State(StrEnum):
 
 NOTICES: Final[Mapping[State, Mapping[str, State]]] = MappingProxyType(
     {
-        State.WAITING: {"approve": State.READY, "drop": State.DROPPED},
+        State.WAITING: {
+            "approve": State.READY,
+            "hold": State.WAITING,
+            "drop": State.DROPPED,
+        },
         State.READY: {
+            "hold": State.WAITING,
             "tell": State.TOLD,
             "fail": State.FAILED,
             "withhold": State.WITHHELD,

@@ -23,7 +23,7 @@ from couriers import (
 from notice_events import OWNERS, make_node, reach, row
 from serantau.clock import SetClock
 from serantau.desk.courier import Courier, Round, put_into
-from serantau.errors import Conflict, NotFound
+from serantau.errors import BadRequest, Conflict, NotFound
 from serantau.node import Node
 from serantau.records.contacts import Contacts
 from serantau.rules.contact import Kind
@@ -344,6 +344,25 @@ def test_what_waits_for_approval_or_was_dropped_does_not_leave(
             courier.drop(1)
         with pytest.raises(NotFound):
             courier.approve(9)
+
+
+def test_what_is_held_waits_with_its_reason_until_it_is_approved(
+    home: Path, clock: SetClock, box: Mailbox
+) -> None:
+    with make_node(home, clock, port=box.port, automatic=True) as node:
+        reach(node)
+        make(node)
+        courier = Courier(node, "ann")
+        with pytest.raises(BadRequest, match="Say why"):
+            courier.hold(1, " ")
+        held = courier.hold(1, "the bank asked for one day")
+        assert (held.state, held.fault) == (State.WAITING, "the bank asked for one day")
+        assert send(node) == Round()
+        assert courier.hold(1, "for two").fault == "for two"
+        assert courier.approve(1).fault == ""
+        assert send(node).sent == 1
+        with pytest.raises(Conflict, match="is sent to"):
+            courier.hold(1, "too late")
 
 
 def test_a_second_round_sends_nothing_again(node: Node, box: Mailbox) -> None:

@@ -353,6 +353,20 @@ def approve(
 
 
 @app.command()
+def hold(
+    ctx: typer.Context,
+    number: Number,
+    why: Annotated[str, typer.Option("--reason", help="Why, for whoever comes next.")],
+) -> None:
+    """Let a notice wait that was not sent yet; `approve` lets it go."""
+    from serantau.desk.courier import Courier
+
+    with opened(ctx) as node:
+        Courier(node, person()).hold(number, why)
+    say(f"Notice {number} waits.")
+
+
+@app.command()
 def drop(ctx: typer.Context, number: Number) -> None:
     """Never send a notice. Its findings stay quiet as if they had been told."""
     from serantau.desk.courier import Courier
