@@ -71,6 +71,10 @@ crash: $(VENV)/.dev-stamp ## Kill load and sync a thousand times: nothing lost, 
 docs: $(VENV)/.docs-stamp ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/python -m mkdocs --quiet build --strict
 
+.PHONY: words
+words: $(VENV)/.dev-stamp ## Bring the catalogues of the pages' languages up to date
+	$(PY) -m serantau.apps.web.pages.catalogue $(ARGS)
+
 .PHONY: requirements
 requirements: ## Make the locks in requirements/ again (wants uv)
 	$(LOCK) pyproject.toml -o requirements/run.txt

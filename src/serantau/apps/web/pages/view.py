@@ -18,12 +18,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from serantau.apps.web.pages.catalogue import DRAFTED, FOLDER, catalogue
 from serantau.clock import moment
 from serantau.errors import NotFound
 from serantau.rules.text import defang
@@ -50,10 +50,7 @@ _PACKED_ABOVE: Final = 1024
 @cache
 def languages() -> tuple[str, ...]:
     """Give the languages that there are catalogues of, English first."""
-    folder = files("serantau.data").joinpath("languages")
-    found = [each.name for each in folder.iterdir()] if folder.is_dir() else []
-    held = sorted(each.removesuffix(".po") for each in found if each.endswith(".po"))
-    return (ENGLISH, *held)
+    return (ENGLISH, *sorted(path.stem for path in FOLDER.glob("*.po")))
 
 
 @cache
@@ -61,12 +58,18 @@ def words(language: str) -> NullTranslations:
     """Give the words of a language; English for one that has no catalogue."""
     if language == ENGLISH or language not in languages():
         return NullTranslations()
-    path = files("serantau.data").joinpath(f"languages/{language}.po")
     compiled = BytesIO()
-    with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=language))
+    write_mo(compiled, catalogue(language))
     compiled.seek(0)
     return Translations(compiled)
+
+
+@cache
+def drafted(language: str) -> bool:
+    """Say whether a machine drafted words of a language that no speaker has read."""
+    if language == ENGLISH:
+        return False
+    return any(DRAFTED in each.user_comments for each in catalogue(language))
 
 
 def language_of(wished: str, accept: str) -> str:
@@ -190,7 +193,9 @@ def _environment(language: str) -> Environment:
     install: Any = made
     install.install_gettext_translations(words(language), newstyle=True)
     made.filters.update({"when": _when, "defang": defang})
-    made.globals.update({"asset": asset, "language": language})
+    made.globals.update(
+        {"asset": asset, "language": language, "drafted": drafted(language)}
+    )
     return made
 
 
