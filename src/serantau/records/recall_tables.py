@@ -29,6 +29,7 @@ recall = Table(
     Column("fault", Text, nullable=False),
     Column("looked", BigInteger, nullable=False),
     Index(None, "key"),
+    Index(None, "hold"),
 )
 
 # Whom it is for, and what each answered. `via`: the relay that told of it, empty where
@@ -53,6 +54,7 @@ recall_party = Table(
     Column("changed", BigInteger, nullable=False),
     Index(None, "party", "number"),
     Index(None, "changed"),
+    Index(None, "state", "number"),
 )
 
 # From which peers a recall came, and up to which change they have the answers.

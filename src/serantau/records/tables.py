@@ -303,6 +303,7 @@ quarantine = Table(
     Column("collections", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("source", "digest"),
+    Index(None, "rule", "n"),
 )
 
 # TAXII 2.1 §4.3: the status of a POST, kept for at least a day.
