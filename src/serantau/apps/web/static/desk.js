@@ -209,6 +209,10 @@
     const place = Math.floor(((event.clientX - box.left) / box.width) * bars.length);
     return bars[Math.max(0, Math.min(place, bars.length - 1))];
   };
+  // A bar that is a link would be dragged away itself.
+  document.addEventListener("dragstart", (event) => {
+    if (event.target.closest?.("[data-drag] svg")) event.preventDefault();
+  });
   document.addEventListener("pointerdown", (event) => {
     const svg = event.target.closest("[data-drag] svg");
     const chart = svg?.closest("[data-drag]");
