@@ -1,0 +1,193 @@
+"""Every page, asked for by everybody: nobody reads there what is not theirs.
+
+An administrator follows every link there is. What is found so is then asked for as
+every role, of the own organisation and of others, whether a link leads there or not.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+
+from leaks import CIRCLE_NAME, World, make_world
+from serantau.apps.web.pages.family import FAMILIES
+from serantau.records.sessions import Person
+from serantau.rules.role import ROLES, Power, powers_of
+from visitors import Pages, Visitor, pages_of
+
+OPEN = {"/", "/sign-in", "/styleguide"}
+LIKE = 3  # pages of one form that are followed; the rest differ by an id only
+MOST = 400
+SCRIPT = re.compile(r"<script(?! src=)|<style|\sstyle=|\son[a-z]+=|javascript:", re.I)
+FROM_OUTSIDE = [("reader", "vn"), ("writer", "jp"), ("operator", "plain")]
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in {"href", "src", "hx-get", "sse-connect"} and value:
+                self.found.append(value)
+
+
+@dataclass
+class Walked:
+    """The pages of a world, and every address that an administrator came to."""
+
+    world: World
+    pages: Pages
+    addresses: list[str]
+
+
+def _form(address: str) -> str:
+    """An address without what tells pages of one form apart."""
+    parts = urlsplit(address)
+    path = re.sub(r"[a-z0-9-]+--[0-9a-f-]{36}|\d+|[0-9a-f]{32,}", "X", parts.path)
+    return path + "?" + "&".join(sorted(re.findall(r"([a-z_]+)=", parts.query)))
+
+
+def _walk(visitor: Visitor) -> list[str]:
+    seen: dict[str, None] = {}
+    forms: Counter[str] = Counter()
+    waiting = ["/", "/styleguide", "/sign-in"]
+    while waiting and len(seen) < MOST:
+        address = waiting.pop(0)
+        if address in seen or forms[_form(address)] >= LIKE:
+            continue
+        if address.startswith(("/static/", "/live")):
+            continue
+        seen[address] = None
+        forms[_form(address)] += 1
+        answer = visitor.get(address)
+        assert answer.status_code < 500, (address, answer.text[:400])
+        if answer.status_code in {301, 302, 303}:
+            waiting.append(urljoin(address, answer.headers["location"]))
+        if "html" not in answer.headers.get("content-type", ""):
+            continue
+        links = _Links()
+        links.feed(answer.text)
+        for link in links.found:
+            whole = urljoin(address, link.partition("#")[0])
+            if whole.startswith("/") and not whole.startswith("//"):
+                waiting.append(whole)
+            else:
+                assert link.startswith(("#", "mailto:")), (address, link)
+    return list(seen)
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+    world = make_world(tmp_path_factory.mktemp("world"))
+    with pages_of(world.node) as pages:
+        addresses = _walk(pages.visitor("the-admin", "admin"))
+        yield Walked(world, pages, addresses)
+    world.close()
+
+
+def _asked(walked: Walked, visitor: Visitor) -> Iterator[tuple[str, int, str]]:
+    for address in walked.addresses:
+        answer = visitor.get(address)
+        assert answer.status_code < 500, (address, answer.text[:400])
+        yield address, answer.status_code, answer.text
+
+
+def test_an_administrator_comes_to_every_family_of_pages(walked: Walked) -> None:
+    shown = {_form(address).partition("?")[0] for address in walked.addresses}
+    for family in FAMILIES:
+        paths = {path for handler in family.HANDLERS for path in handler.paths}
+        firsts = {path.split("/")[1] for path in paths} - {"static", "live"}
+        assert not firsts or any(path.split("/")[1] in firsts for path in shown), family
+
+
+def test_a_stranger_reads_nothing_of_any_page(walked: Walked) -> None:
+    nobody = walked.pages.stranger()
+    for address, status, text in _asked(walked, nobody):
+        if urlsplit(address).path in OPEN:
+            assert status == 200
+        else:
+            assert status in {303, 404}, address
+        assert walked.world.leaked("public", text.encode()) == [], address
+        assert walked.world.given(text.encode()) == [], address
+
+
+@pytest.mark.parametrize(("role", "party"), FROM_OUTSIDE)
+def test_another_partys_user_reads_only_what_its_party_may_have(
+    walked: Walked, role: str, party: str
+) -> None:
+    user = walked.pages.visitor(f"{role}-of-{party}", role, party=party)
+    for address, _, text in _asked(walked, user):
+        assert walked.world.leaked(party, text.encode()) == [], address
+
+
+@pytest.mark.parametrize("party", ["th", "jp"])
+def test_a_guest_reads_nothing_but_its_case(walked: Walked, party: str) -> None:
+    scope = "x-serantau-case--00000000-0000-4000-8000-000000000000"
+    person = Person(scope=scope, ends=2**60)
+    guest = walked.pages.visitor(f"guest-{party}", "guest", party=party, person=person)
+    for address, _, text in _asked(walked, guest):
+        assert walked.world.leaked("public", text.encode()) == [], address
+        assert walked.world.given(text.encode()) == [], address
+
+
+@pytest.mark.parametrize(
+    "role", [role for role in ROLES if Power.SEE not in powers_of(role, own=True)]
+)
+def test_a_role_that_does_not_see_objects_reads_none(walked: Walked, role: str) -> None:
+    user = walked.pages.visitor(f"own-{role}", role)
+    for address, _, text in _asked(walked, user):
+        held = [
+            case.name
+            for case in walked.world.cases
+            if any(secret in text.encode() for secret in case.secrets[1:])
+        ]
+        assert held == [], address
+        assert CIRCLE_NAME not in text, address
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_page_is_shown_to_those_alone_whose_role_has_its_power(
+    walked: Walked, role: str
+) -> None:
+    user = walked.pages.visitor(f"each-{role}", role)
+    powers = powers_of(role, own=True)
+    for family in FAMILIES:
+        for handler in family.HANDLERS:
+            power = handler.opt.get("power")
+            if power is None or power in powers or "GET" not in handler.http_methods:
+                continue
+            for path in handler.paths:
+                address = re.sub(r"\{[^}]*\}", "1", path)
+                assert user.get(address).status_code == 403, address
+
+
+def test_no_page_has_script_or_style_within(walked: Walked) -> None:
+    admin = walked.pages.visitor("another-admin", "admin")
+    for address, _, text in _asked(walked, admin):
+        if "<html" in text:
+            assert SCRIPT.findall(text) == [], address
+
+
+def test_nothing_is_changed_by_opening_pages(walked: Walked) -> None:
+    """What pages write when they are read: sessions, and what was read by whom."""
+    node = walked.world.node
+    admin = walked.pages.visitor("reading-admin", "admin")
+    with node.db.read() as tx:
+        before = (
+            tx.value("SELECT last FROM stamp"),
+            tx.value("SELECT count(*) FROM decision"),
+        )
+    for _ in _asked(walked, admin):
+        pass
+    with node.db.read() as tx:
+        after = (
+            tx.value("SELECT last FROM stamp"),
+            tx.value("SELECT count(*) FROM decision"),
+        )
+    assert after == before
