@@ -68,3 +68,16 @@ def left_by(tx: Tx, actor: str, period: Period, limit: int) -> list[Left]:
         **period.bounds(),
     )
     return [Left(*row) for row in found]
+
+
+def last_left(tx: Tx, party: int, way: str) -> int:
+    """Give when something last left to a party by a way; 0: not among its last 500."""
+    return int(
+        tx.value(
+            "SELECT max(at) FROM (SELECT at, way FROM ledger.release "
+            "WHERE party = :party ORDER BY at DESC LIMIT 500) r WHERE way = :way",
+            party=party,
+            way=way,
+        )
+        or 0
+    )

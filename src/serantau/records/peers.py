@@ -117,24 +117,25 @@ class Peers:
                 tx.run("DELETE FROM cursor WHERE peer = :peer", peer=held.n)
         return self.get(tx, peer.name, seal)
 
-    def enable(self, tx: Tx, name: str, enabled: bool) -> None:
-        """Pull from a peer, or no longer."""
+    def enable(self, tx: Tx, name: str, enabled: bool, why: str = "") -> None:
+        """Pull from a peer, or no longer; `why`: the reason, if one was given."""
         if not tx.run(
             "UPDATE peer SET enabled = :enabled WHERE name = :name",
             enabled=enabled,
             name=name,
         ):
             raise _unknown(name)
-        acts.decided(tx, "follows a peer" if enabled else "paused a peer", name)
+        what = "follows a peer" if enabled else "paused a peer"
+        acts.decided(tx, what, name, why=why)
 
-    def remove(self, tx: Tx, name: str) -> None:
-        """Forget a peer and its cursors; what came from it stays."""
+    def remove(self, tx: Tx, name: str, why: str = "") -> None:
+        """Forget a peer and its cursors; what came from it stays. `why`: the reason."""
         number = tx.value("SELECT n FROM peer WHERE name = :name", name=name)
         if number is None:
             raise _unknown(name)
         tx.run("DELETE FROM cursor WHERE peer = :peer", peer=number)
         tx.run("DELETE FROM peer WHERE n = :peer", peer=number)
-        acts.decided(tx, "removed a peer", name)
+        acts.decided(tx, "removed a peer", name, why=why)
 
     def get(self, tx: Tx, name: str, seal: Seal) -> Peer:
         """Give one peer, its secret opened.

@@ -6,9 +6,23 @@ from typing import Any, Final
 
 from litestar import Router
 
-from serantau.apps.web.pages import home, look, me, share, signin
+from serantau.apps.web.pages import (
+    home,
+    look,
+    me,
+    peers,
+    share,
+    signin,
+)
 
-FAMILIES: Final[tuple[Any, ...]] = (home, look, me, share, signin)
+FAMILIES: Final[tuple[Any, ...]] = (
+    home,
+    look,
+    me,
+    peers,
+    share,
+    signin,
+)
 
 
 def routes() -> Router:

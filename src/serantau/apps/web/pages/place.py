@@ -26,6 +26,7 @@ class Place:
 
 PLACES: Final[tuple[Place, ...]] = (
     Place("/share", N_("Share"), Power.SEE, "s"),
+    Place("/peers", N_("Peers"), Power.SEE, "p"),
 )
 
 
