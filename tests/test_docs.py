@@ -11,6 +11,7 @@ import pytest
 
 from serantau.config import FeedSection, NodeConfig
 from serantau.errors import SerantauError
+from serantau.rules import role
 from serantau.rules.release import RULES, table_markdown
 
 ROOT = Path(__file__).parent.parent
@@ -108,6 +109,13 @@ def test_release_policy_page_shows_the_table_and_every_rule_as_the_code_has_them
     assert {row[0] for row in _rows(DOCS / "release-policy.md")} >= {
         f"`{rule}`" for rule in RULES
     }
+
+
+def test_people_page_shows_roles_and_powers_as_the_code_has_them() -> None:
+    page = (DOCS / "people.md").read_text(encoding="utf-8")
+    assert role.markdown().strip() in page
+    written = [row[0] for row in _rows(DOCS / "people.md")]
+    assert set(written) >= {*role.ROLES, *role.Power}
 
 
 def test_first_screen_of_readme_has_the_two_commands() -> None:

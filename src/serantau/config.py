@@ -19,6 +19,7 @@ import msgspec
 from serantau import typed
 from serantau.case_settings import CasesSection, ClocksSection
 from serantau.errors import ConfigError
+from serantau.oidc_settings import OidcSection
 
 PREFIX = "SERANTAU_"
 FILE_NAME = "serantau.toml"
@@ -71,6 +72,7 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_host, metrics_port: a listener of its own for Prometheus; port 0 is off.
     login_attempts: wrong passwords a name or address may try within five minutes.
     session_hours, session_idle_minutes: after which people sign in to the pages anew.
+    second_factor: `asked` of who has one, or `needed` by everyone at the pages.
     """
 
     host: str = "127.0.0.1"
@@ -84,6 +86,7 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     login_attempts: int = 10
     session_hours: int = 12
     session_idle_minutes: int = 60
+    second_factor: str = "asked"
 
 
 class LimitsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -364,6 +367,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: NodeSection = msgspec.field(default_factory=NodeSection)
     store: StoreSection = msgspec.field(default_factory=StoreSection)
     http: HttpSection = msgspec.field(default_factory=HttpSection)
+    oidc: OidcSection = msgspec.field(default_factory=OidcSection)
     limits: LimitsSection = msgspec.field(default_factory=LimitsSection)
     handling: HandlingSection = msgspec.field(default_factory=HandlingSection)
     policy: PolicySection = msgspec.field(default_factory=PolicySection)
@@ -450,6 +454,7 @@ def _check(config: NodeConfig, path: Path) -> None:
         ("mail.security", config.mail.security, ("starttls", "tls", "none")),
         ("notice.least_severity", config.notice.least_severity, SEVERITIES),
         ("notice.at_once", config.notice.at_once, ("", *SEVERITIES)),
+        ("http.second_factor", config.http.second_factor, ("asked", "needed")),
         ("recall.hold", config.recall.hold, ("hidden", "dropped")),
         ("cases.clear", config.cases.clear, CLEAR),
         ("log.format", config.log.format, ("text", "json")),
@@ -457,6 +462,7 @@ def _check(config: NodeConfig, path: Path) -> None:
     ):
         if got not in allowed:
             raise ConfigError(f"{path}: {name} is {got!r}, expected one of {allowed}")
+    config.oidc.check(f"{path}: oidc")
     for name, feed in config.feeds.items():
         _check_feed(f"{path}: feeds.{name}", name, feed)
         if feed.mailbox and feed.mailbox == config.mail.mailbox:

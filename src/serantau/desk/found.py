@@ -63,7 +63,10 @@ class Charter:
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """A node that was made. password: of the user `admin`; kept nowhere in clear."""
+    """A node that was made.
+
+    password: of the user `admin`, kept nowhere in clear; empty when it has none.
+    """
 
     home: Path
     identity: str
@@ -78,8 +81,16 @@ def new_password() -> str:
     return "-".join(groups)
 
 
-def found(home: Path, charter: Charter, clock: Clock | None = None) -> Founded:
+def found(
+    home: Path, charter: Charter, clock: Clock | None = None, *, password: bool = True
+) -> Founded:
     """Make a node in a folder; its configuration is written last, when all is there.
+
+    Args:
+        home: the folder.
+        charter: what the node is.
+        clock: the system's otherwise.
+        password: make one for `admin`; without it `serantau serve` tells a link.
 
     Raises:
         Conflict: there is a node already, in the folder or in the database.
@@ -95,7 +106,7 @@ def found(home: Path, charter: Charter, clock: Clock | None = None) -> Founded:
     config = check_configuration(home, text)
     make_home(home)
     make_keys(config)
-    password = new_password()
+    made = new_password() if password else ""
     with Node(config, clock) as node, node.db.write() as tx:
         signer = node.signer
         refuse_occupied(node, tx)
@@ -103,10 +114,10 @@ def found(home: Path, charter: Charter, clock: Clock | None = None) -> Founded:
         for party in parties:
             node.registry.put_party(tx, party)
         _collections(node, tx)
-        node.registry.add_user(tx, ADMIN, charter.member, "admin", password)
+        node.registry.add_user(tx, ADMIN, charter.member, "admin", made)
         _first_objects(node, tx, identity, signer)
     write_whole(home / FILE_NAME, text.encode())
-    return Founded(home, identity, password, len(parties))
+    return Founded(home, identity, made, len(parties))
 
 
 def refuse_second(home: Path) -> None:

@@ -31,6 +31,10 @@ PUBLIC = "public"
 EVERYONE = "everyone"
 _HASHER = PasswordHasher()
 _TOKEN_BYTES = 32
+_SECOND = (
+    "EXISTS (SELECT 1 FROM factor f WHERE f.user_account = u.n "
+    "AND f.kind IN ('totp', 'passkey')) AS second"
+)
 
 
 @cache
@@ -43,6 +47,8 @@ def _nobody() -> str:
 class Caller:
     """Who is asking. `party_number` is the row of `party`; role: see `rules.role`.
 
+    second: besides the password it takes a second factor (`records.factors`).
+
     What its party may have, every role may read as the standards say it; a role of the
     API's rank `writer` may also put objects into collections that let its party.
     """
@@ -51,6 +57,7 @@ class Caller:
     party_number: int
     party: Party
     role: str
+    second: bool = False
 
     @property
     def own(self) -> bool:
@@ -228,13 +235,7 @@ class Registry:
             Conflict: the name is taken.
         """
         number, held = self.party(tx, party)
-        if role not in ROLES:
-            raise BadRequest(f"Role {role!r} is none of {', '.join(ROLES)}.")
-        if held.kind is not Kind.OWN and role not in OF_OTHERS:
-            raise BadRequest(
-                f"{name!r} is of party {party!r}: its people may have the roles "
-                f"{', '.join(OF_OTHERS)}; only the node's own people have {role}."
-            )
+        _check_role(name, held, role)
         if ":" in name or not name.isprintable() or not name.strip():
             raise BadRequest(
                 f"{name!r} is not a user's name: printable, without a colon."
@@ -261,13 +262,33 @@ class Registry:
         *,
         password: str | None = None,
         disabled: bool | None = None,
+        role: str | None = None,
+        keep: int = 0,
     ) -> None:
-        """Change a user's password, or let it in or not."""
+        """Change a user's password or role, or let it in or not.
+
+        A new password, and keeping out, end its sessions at the pages and its links.
+
+        Args:
+            tx: a transaction that writes.
+            name: whose.
+            password: a new one.
+            disabled: whether it is kept out.
+            role: what it may do from now on.
+            keep: the number of a session that goes on.
+
+        Raises:
+            NotFound: no user has this name.
+            BadRequest: its party's people may not have this role.
+        """
         values: dict[str, Any] = {}
         if password is not None:
             values["password"] = _HASHER.hash(password)
         if disabled is not None:
             values["disabled"] = disabled
+        if role is not None:
+            before = self._check_new_role(tx, name, role)
+            values["role"] = role
         fields = ", ".join(f"{field} = :{field}" for field in values)
         if values and not tx.run(
             f"UPDATE user_account SET {fields} WHERE name = :name",
@@ -275,10 +296,34 @@ class Registry:
             **values,
         ):
             raise NotFound(f"No user is named {name!r}.")
+        if password is not None or disabled:
+            whose = "user_account = (SELECT n FROM user_account WHERE name = :name)"
+            tx.run(
+                f"UPDATE session SET expires = :now WHERE {whose} "
+                "AND expires > :now AND n <> :keep",
+                name=name,
+                keep=keep,
+                now=tx.clock.now(),
+            )
+            tx.run(f"DELETE FROM ticket WHERE {whose}", name=name)
         if password is not None:
             acts.decided(tx, "set a user's password", name)
+        if role is not None:
+            was, now = {"role": before}, {"role": role}
+            acts.decided(tx, "changed a user's role", name, before=was, after=now)
         if disabled is not None:
             acts.decided(tx, "kept a user out" if disabled else "let a user in", name)
+
+    def _check_new_role(self, tx: Tx, name: str, role: str) -> str:
+        row = tx.row(
+            "SELECT u.role, p.name AS party FROM user_account u "
+            "JOIN party p ON p.n = u.party WHERE u.name = :name",
+            name=name,
+        )
+        if row is None:
+            raise NotFound(f"No user is named {name!r}.")
+        _check_role(name, self.party(tx, row.party)[1], role)
+        return str(row.role)
 
     def users(self, tx: Tx) -> list[Any]:
         """List users: name, party, role, disabled, created, tokens (how many)."""
@@ -328,7 +373,7 @@ class Registry:
     def _by_token(self, tx: Tx, digest: str) -> Caller | None:
         now = tx.clock.now()
         row = tx.row(
-            "SELECT u.name, u.party, u.role FROM token t "
+            "SELECT u.name, u.party, u.role, 0 AS second FROM token t "
             "JOIN user_account u ON u.n = t.user_account "
             "WHERE t.digest = :digest AND NOT u.disabled "
             "AND (t.expires IS NULL OR t.expires > :now)",
@@ -340,7 +385,7 @@ class Registry:
     def caller_by_password(self, tx: Tx, name: str, password: str) -> Caller | None:
         """Give the user of this name when the password is right. Slow by design."""
         row = tx.row(
-            "SELECT name, party, role, password FROM user_account "
+            f"SELECT name, party, role, password, {_SECOND} FROM user_account u "
             "WHERE name = :name AND NOT disabled",
             name=_storable(name),
         )
@@ -356,7 +401,7 @@ class Registry:
     def caller_by_name(self, tx: Tx, name: str) -> Caller | None:
         """Give a user by name: for a caller whose password was verified before."""
         row = tx.row(
-            "SELECT name, party, role FROM user_account "
+            f"SELECT name, party, role, {_SECOND} FROM user_account u "
             "WHERE name = :name AND NOT disabled",
             name=_storable(name),
         )
@@ -374,7 +419,7 @@ class Registry:
         party = self._audiences.party(tx, int(row.party))
         if not party.active(now):
             return None
-        return Caller(row.name, int(row.party), party, row.role)
+        return Caller(row.name, int(row.party), party, row.role, bool(row.second))
 
     def collections(self, tx: Tx) -> list[Collection]:
         """List the collections, in the order in which they were made."""
@@ -478,6 +523,16 @@ def _collection(row: Any) -> Collection:
         query=typed.read(row.query, Query),
         access=typed.read(row.access, Access),
     )
+
+
+def _check_role(name: str, party: Party, role: str) -> None:
+    if role not in ROLES:
+        raise BadRequest(f"Role {role!r} is none of {', '.join(ROLES)}.")
+    if party.kind is not Kind.OWN and role not in OF_OTHERS:
+        raise BadRequest(
+            f"{name!r} is of party {party.name!r}: its people may have the roles "
+            f"{', '.join(OF_OTHERS)}; only the node's own people have {role}."
+        )
 
 
 def _digest(secret: str) -> str:

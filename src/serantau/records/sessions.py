@@ -21,6 +21,7 @@ from serantau.rules.role import Power, powers_of
 
 _BYTES: Final = 32
 _MINUTE: Final = 60_000_000
+_KEPT: Final = 90 * 24 * 60 * _MINUTE
 _LONGEST: Final = 200
 ENGLISH: Final = "en"
 
@@ -82,10 +83,11 @@ class Sessions:
     ) -> str:
         """Open a session of an account, and give its secret: told once, stored nowhere.
 
-        What ended long ago is taken out on the way.
+        What ended is kept for a while, to say when somebody was seen last; what ended
+        long ago is taken out on the way.
         """
         now, secret = tx.clock.now(), secrets.token_urlsafe(_BYTES)
-        tx.run("DELETE FROM session WHERE expires <= :now", now=now)
+        tx.run("DELETE FROM session WHERE expires <= :past", past=now - _KEPT)
         tx.insert(
             people_tables.session,
             {
@@ -142,11 +144,18 @@ class Sessions:
         """End one session of an account, or all but one; gives how many."""
         chosen = "" if number is None else "AND n = :number "
         return tx.run(
-            f"DELETE FROM session WHERE user_account = :user {chosen}AND n <> :but",
+            "UPDATE session SET expires = :now WHERE user_account = :user "
+            f"AND expires > :now {chosen}AND n <> :but",
             user=user,
             number=number,
             but=but,
+            now=tx.clock.now(),
         )
+
+    @staticmethod
+    def prove(tx: Tx, number: int, ways: str) -> None:
+        """Note by what more a session was proven."""
+        tx.run("UPDATE session SET ways = :ways WHERE n = :n", ways=ways, n=number)
 
     def of(self, tx: Tx, user: int) -> list[Any]:
         """List an account's sessions that still hold, the newest first."""

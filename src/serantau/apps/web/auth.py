@@ -17,16 +17,20 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from serantau.errors import Forbidden, TooMany, Unauthenticated
 from serantau.node import Node
 from serantau.records.registry import Caller
 from serantau.rules.role import RANKS, reaches
 
+T = TypeVar("T")
+
 REMEMBERED_SECONDS = 600.0
 WINDOW_SECONDS = 300.0
 _REMEMBERED = 4096
 _COUNTED = 20_000
+_BEGUN = 100
 _LONGEST = 4096
 _WRONG = "The user name, password or token is not right."
 
@@ -132,6 +136,7 @@ class Logins:
         self._key = secrets.token_bytes(32)
         self._proven: OrderedDict[bytes, _Proven] = OrderedDict()
         self._attempts = Attempts(node.config.http.login_attempts, now)
+        self._begun = Attempts(_BEGUN, now)
         self._lock = threading.Lock()
         # One hash at a time: they are meant to be expensive, so they must not be able
         # to take all of the machine, and a burst of one new client hashes once.
@@ -147,11 +152,18 @@ class Logins:
 
         Raises:
             Unauthenticated, TooMany: as `person`.
-            Forbidden: a role that has the pages only.
+            Forbidden: a role that has the pages only, or a password alone where it
+                takes a second factor.
         """
         found = self.person(credentials, address)
         if not reaches(found.role, RANKS[0]):
             raise Forbidden(f"The role {found.role} comes in by the pages only.")
+        if found.second and not credentials.bearer:
+            raise Forbidden(
+                f"{found.user} signs in with a second factor, and here is no place "
+                "for one.",
+                mend="Show a token: `serantau user token` makes one.",
+            )
         return found
 
     def person(self, credentials: Credentials, address: str) -> Caller:
@@ -167,6 +179,39 @@ class Logins:
         return self._remembered(credentials, network) or self._by_password(
             credentials, network
         )
+
+    def check_second(self, name: str, address: str, check: Callable[[], T]) -> T:
+        """Check what is shown as a second factor; what is falsy counts as wrong.
+
+        A right password starts no count anew here: who has it may not guess for ever.
+        Only one thread may do so at a time.
+
+        Raises:
+            TooMany: too many wrong ones came for this name or from this address.
+        """
+        keys = (("second", name), ("address", _network(address)))
+        with self._lock:
+            self._refuse_if_over(*keys)
+        found = check()
+        with self._lock:
+            if found:
+                self._attempts.forget(keys[0])
+            else:
+                self._attempts.failed(*keys)
+        return found
+
+    def begins(self, address: str) -> None:
+        """Count a sign-in that somebody unknown begins: it costs a row.
+
+        Raises:
+            TooMany: many did so from this address.
+        """
+        key = ("address", _network(address))
+        with self._lock:
+            wait = self._begun.wait(key)
+            if wait:
+                raise TooMany(mend=f"Try again in {wait} seconds.", wait=wait)
+            self._begun.failed(key)
 
     def _by_token(self, credentials: Credentials, network: str) -> Caller:
         # A right token always passes: nobody guesses 256 bits, so others' wrong tries

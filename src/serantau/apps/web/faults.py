@@ -12,7 +12,14 @@ from serantau.apps.web.api.door import ROOT
 from serantau.apps.web.api.fault import failed
 from serantau.apps.web.hall import Asking, hall_of
 from serantau.apps.web.logs import logger
-from serantau.apps.web.pages.door import SignInNeeded, faulty, to_sign_in
+from serantau.apps.web.pages.door import (
+    SECOND,
+    SecondNeeded,
+    SignInNeeded,
+    faulty,
+    gone_to,
+    to_sign_in,
+)
 from serantau.errors import SerantauError, TooMany
 from serantau.wire import taxii
 
@@ -34,6 +41,8 @@ def tell(request: Asking, fault: Exception) -> Response[bytes]:
         headers.update(fault.headers)
     if isinstance(fault, SignInNeeded):
         return to_sign_in(request)
+    if isinstance(fault, SecondNeeded):
+        return gone_to(request, SECOND)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = hall_of(request).challenge
     if isinstance(fault, TooMany):

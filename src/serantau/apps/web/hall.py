@@ -29,10 +29,10 @@ from serantau.desk.abroad import Abroad
 from serantau.desk.intake import Intake
 from serantau.desk.recall_line import RecallLine
 from serantau.desk.share import Share
+from serantau.desk.signin import SignIn
 from serantau.errors import BadInput, TooLarge, TooMany, UnsupportedMedia
 from serantau.node import Node
 from serantau.records.registry import Caller
-from serantau.records.sessions import Sessions
 from serantau.wire.taxii import content_length, too_large
 
 T = TypeVar("T")
@@ -113,10 +113,8 @@ class Hall:
         self.recalls = RecallLine(node, self.share)
         self.intake = Intake(node)
         self.logins = Logins(node)
-        http = node.config.http
-        self.sessions = Sessions(
-            node.registry, http.session_hours, http.session_idle_minutes
-        )
+        self.signin = SignIn(node)
+        self.sessions = self.signin.sessions
         self.metrics = Metrics(node)
         self.challenge = challenge(f"Serantau {node.config.node.member}")
         self._pages = Pages(node)

@@ -38,6 +38,11 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 WAY: Final = "page"
 """How acts by pages are called in the audit."""
 SIGN_IN: Final = "/sign-in"
+SIGN_OUT: Final = "/sign-out"
+SECOND: Final = "/me/second"
+"""Where second factors are set up."""
+PROVEN: Final = frozenset({"totp", "recovery", "passkey", "oidc"})
+"""Ways of signing in that are more than a password; a provider asks on its own."""
 FORM_BYTES: Final = 1_000_000
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -66,6 +71,10 @@ class SignInNeeded(Unauthenticated):
     """Sign in to see this."""
 
 
+class SecondNeeded(Forbidden):
+    """Set up a second factor first: this node asks everyone for one."""
+
+
 # Who is asking
 
 
@@ -85,6 +94,7 @@ async def _guard(connection: Connection, handler: BaseRouteHandler) -> None:
 
     Raises:
         SignInNeeded: nobody is signed in.
+        SecondNeeded: a second factor has to be set up before this.
         Forbidden: this role may not, or another site's page asks.
     """
     request: Any = connection
@@ -111,6 +121,10 @@ async def _guard(connection: Connection, handler: BaseRouteHandler) -> None:
         return
     if signed is None:
         raise SignInNeeded
+    if not scope["path"].startswith((SECOND, SIGN_OUT)) and lacks_second(
+        hall.node, signed
+    ):
+        raise SecondNeeded
     if power is not None and not signed.may(power):
         who = ", ".join(name for name, role in ROLES.items() if power in role.powers)
         raise Forbidden(
@@ -135,6 +149,12 @@ def _touch(request: Asking, number: int) -> None:
     task = asyncio.create_task(quietly())
     _touching.add(task)
     task.add_done_callback(_touching.discard)
+
+
+def lacks_second(node: Node, signed: Signed) -> bool:
+    """Say whether somebody has to set up a second factor before anything else."""
+    ways = set(signed.ways.split("+"))
+    return node.config.http.second_factor == "needed" and not ways & PROVEN
 
 
 def own_site(request: Asking) -> None:
