@@ -406,7 +406,7 @@ def test_the_status_page_tells_the_node_and_no_content(site: Site) -> None:
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert re.findall(r"<script(?! src=)|<style| style=| on[a-z]+=", answer.text) == []
-    (sheet,) = re.findall(r'href="(/static/[^"]*)"', answer.text)
+    (sheet,) = re.findall(r'"stylesheet" href="([^"]*)"', answer.text)
     style = site.client.get(sheet)
     assert style.headers["content-type"].startswith("text/css")
     assert "immutable" in style.headers["cache-control"]

@@ -7,7 +7,6 @@ import io
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import orjson
 import pytest
 
 from samples import made
+from serantau.apps.web.pages.door import cookie_name
 from serantau.config import (
     FILE_NAME,
     FeedSection,
@@ -44,6 +44,7 @@ from serantau.wire.client import TaxiiClient
 from serantau.wire.mail import Attached, Letter, compose
 from serantau.wire.signer import Signer, new_signer
 from serantau.wire.taxii import REALM_HEADER
+from visitors import signed_in
 
 DRILL = "exercise:monsoon"
 GREEN = [TLP_2_IDS[Tlp.GREEN]]
@@ -294,16 +295,11 @@ def test_every_route_refuses_a_caller_of_another_realm(world: World) -> None:
 
 def test_every_page_of_a_drill_has_a_banner_and_no_live_one(world: World) -> None:
     for site, shown in ((world.la, True), (world.th, False)):
-        login = site.write(partial(token, site))
-        for path in ("/", "/peers"):
-            page = ask(site, "GET", path, Authorization=f"Bearer {login}")
+        cookie = f"{cookie_name(site.node)}={signed_in(site.node, 'boss', 'admin')}"
+        for path, headers in (("/", {}), ("/peers", {"Cookie": cookie})):
+            page = ask(site, "GET", path, **headers)
             assert page.status_code == 200
             assert (f"EXERCISE: {DRILL}" in page.text) == shown
-
-
-def token(site: Site, tx: Any) -> str:
-    site.node.registry.add_user(tx, "boss", site.name, "admin")
-    return str(site.node.registry.add_token(tx, "boss", "test"))
 
 
 def test_a_mail_that_came_back_to_another_realm_is_nobodys(world: World) -> None:
