@@ -8,8 +8,8 @@ Environment:
         and SERANTAU_CORPORA is unset.
 
 Coverage doubles what a test costs. `no_cover` is for one that is long and runs no line
-that others do not run, and never beside a server that lives longer than the test: its
-threads would not be measured afterwards.
+that others do not run, as all scenarios do, and never beside a server that lives longer
+than the test: its threads would not be measured afterwards.
 """
 
 import os
@@ -31,6 +31,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, make_url
 
+_SCENARIOS = Path(__file__).parent / "scenarios"
 NO_CORPORA = "SERANTAU_CORPORA is unset: it names the folder of real data"
 
 # Two busy cores make any single example slow now and then; that is no finding.
@@ -48,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "corpora" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.corpora)
             # What is covered must not hang on data that is not there for everybody.
+            item.add_marker(pytest.mark.no_cover)
+        if _SCENARIOS in item.path.parents:
             item.add_marker(pytest.mark.no_cover)
 
 
