@@ -237,9 +237,10 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     dress(document);
-    // On a phone the places are a strip: the one that is open is in sight.
-    const strip = find(".places");
-    const here = find('.places [aria-current="page"]');
-    if (strip && here) strip.scrollLeft = here.offsetLeft - strip.clientWidth / 3;
+    // On a phone places and tabs are strips: the one that is open is in sight.
+    for (const here of all(".places [aria-current], .tabs [aria-current]")) {
+      const strip = here.closest(".places, .tabs ul");
+      strip.scrollLeft = here.offsetLeft - strip.offsetLeft - strip.clientWidth / 3;
+    }
   });
 })();
