@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sqlite3
 import statistics
@@ -53,9 +54,13 @@ def _fold(sizes: Sizes) -> Figure:
     parsed = seconds(lambda: [orjson.loads(body) for body in bodies])
 
     def fold() -> float:
+        # As in a node that serves: the collector looks at nothing from before.
+        gc.collect()
+        gc.freeze()
         begun = time.perf_counter()
         made = Case(entries[0].id, entries)
         taken = time.perf_counter() - begun
+        gc.unfreeze()
         assert len(made) == len(entries), made.missing
         assert not made.flagged(), made.flags(made.flagged()[0])
         return taken
