@@ -19,6 +19,7 @@ KNOWN = {
     "desk/courier.py": "after desk/share let the rows go",
     "desk/reach.py": "after desk/share let the question go, to a card's address",
     "desk/case_mail.py": "after desk/share let the entries go, to a card's address",
+    "desk/notice_letter.py": "writes letters, and sends none",
     "desk/relay.py": "opens the mail server for these",
     "wire/webhook.py": "how handing over ended",
 }
@@ -56,7 +57,7 @@ def test_the_courier_asks_desk_share_before_it_hands_anything_over() -> None:
         for node in ast.walk(one)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
-    assert calls["_judge"] < calls["_written"] < calls["_release"] < calls["_hand"]
+    assert calls["_judge"] < calls["written"] < calls["_release"] < calls["_hand"]
     callers = [
         node.lineno
         for node in ast.walk(tree)

@@ -11,18 +11,16 @@ be of the party that the notice is for.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from serantau.config import NodeConfig
-from serantau.desk.relay import open_relay, signing_key
+from serantau.desk.notice_letter import Writer, levels_of
+from serantau.desk.relay import open_relay
 from serantau.desk.share import Share
 from serantau.errors import (
     BadInput,
@@ -39,19 +37,14 @@ from serantau.records.database import Tx
 from serantau.records.notices import Delivery, Notice, Notices
 from serantau.rules.contact import Contact, Kind
 from serantau.rules.contact import State as ContactState
-from serantau.rules.level import Tlp
 from serantau.rules.notice import Sending, State
-from serantau.rules.realm import LIVE
-from serantau.rules.wording import Facts, Group, Wording, word
+from serantau.rules.wording import Wording
 from serantau.wire.bounce import read_bounce
-from serantau.wire.catalogue import TEXTS, load_catalogue, load_source
-from serantau.wire.mail import Attached, Letter, Outcome, Relay, compose
-from serantau.wire.openpgp import Certificate, Key, read_certificate
+from serantau.wire.mail import Outcome, Relay
 from serantau.wire.webhook import post
 
 _FIRST_WAIT: Final = 300_000_000
 _LONGEST_WAIT: Final = 6 * 3600 * 1_000_000
-_PLAIN_BYTES: Final = 2_000_000
 _OPEN: Final = frozenset(
     {Sending.READY, Sending.TAKEN, Sending.HANDING, Sending.UNSURE}
 )
@@ -98,8 +91,7 @@ class Courier:
         self._notices = Notices()
         self._contacts = Contacts()
         self._relay: Relay | None = None
-        self._key: Key | None = None
-        self._key_read = False
+        self._writer = Writer(node)
 
     # --- a round ----------------------------------------------------------------------
 
@@ -173,7 +165,7 @@ class Courier:
                 contact = self._contact(tx, delivery)
                 csv = self._notices.csv(tx, notice.number)
                 self._judge(tx, notice, contact)
-            content = self._written(notice, contact, delivery, csv)
+            content = self._writer.written(notice, contact, delivery.key, csv)
             self._release(notice, contact, delivery, csv)
         except Forbidden as refusal:
             with self._node.db.write() as tx:
@@ -217,7 +209,7 @@ class Courier:
             Forbidden: it may not go any more.
         """
         verdicts = self._share.judge_rows(
-            tx, contact.party, notice.party, list(_levels(notice))
+            tx, contact.party, notice.party, list(levels_of(notice))
         )
         for verdict in verdicts.values():
             if not verdict.released:
@@ -236,7 +228,7 @@ class Courier:
                 tx,
                 contact.party,
                 notice.party,
-                _levels(notice),
+                levels_of(notice),
                 actor=self._actor,
                 way=f"notice by {contact.kind}",
                 request=f"notice {notice.number}, {notice.group}, {notice.day}, "
@@ -420,114 +412,7 @@ class Courier:
 
     def wording(self, notice: Notice, language: str) -> Wording:
         """Give a notice in words, as a contact that reads this language gets it."""
-        folder = self._node.home / TEXTS
-        with self._node.db.read() as tx:
-            _, party = self._node.registry.party(tx, notice.party)
-        return word(
-            self._facts(notice, party.title or party.name),
-            load_catalogue(language, folder),
-            load_source(folder),
-        )
-
-    def _facts(self, notice: Notice, party: str) -> Facts:
-        said, config = notice.facts, self._node.config
-        return Facts(
-            number=notice.number,
-            team=config.node.team or config.node.member,
-            party=party,
-            group=notice.group,
-            day=notice.day,
-            rows=said["rows"],
-            places=said["places"],
-            attached=said["attached"],
-            types=tuple(
-                Group(
-                    each["type"], each["rows"], each["places"], tuple(each["families"])
-                )
-                for each in said["types"]
-            ),
-            examples=tuple(said["examples"]),
-            level=max(_levels(notice)),
-            days=said["days"],
-            file=self._file_name(notice),
-            late=said.get("late", 0),
-            exercise=bool(self._exercise),
-        )
-
-    @property
-    def _exercise(self) -> str:
-        """Give the realm, when it is an exercise; empty otherwise."""
-        realm = self._node.config.node.realm
-        return "" if realm == LIVE else realm
-
-    @staticmethod
-    def _file_name(notice: Notice) -> str:
-        # Nobody gets a file larger than mail servers take, so it may be packed.
-        return f"notice-{notice.number}-{notice.group}-{notice.day}.csv" + (
-            ".gz" if notice.facts.get("packed") else ""
-        )
-
-    def _written(
-        self, notice: Notice, contact: Contact, delivery: Delivery, csv: bytes
-    ) -> bytes:
-        """Write what the contact gets: a letter, or JSON for a webhook."""
-        large = len(csv) > _PLAIN_BYTES and contact.kind is not Kind.WEBHOOK
-        notice.facts["packed"] = large
-        wording = self.wording(notice, contact.language)
-        if contact.kind is Kind.WEBHOOK:
-            return self._json(notice, delivery, wording, csv)
-        sender = self._node.config.mail.sender
-        attached = Attached(
-            self._file_name(notice),
-            "application/gzip" if large else "text/csv",
-            gzip.compress(csv, mtime=0) if large else csv,
-        )
-        certificate: Certificate | None = None
-        if contact.certificate:
-            certificate = read_certificate(contact.certificate.encode())
-        letter = Letter(
-            sender_name=self._node.config.node.team or self._node.config.node.member,
-            sender=sender,
-            to=contact.address if contact.kind is Kind.MAIL else sender,
-            subject=wording.subject,
-            text=wording.text,
-            key=delivery.key,
-            at=self._node.clock.now(),
-            language=wording.language,
-            cover=wording.cover,
-            realm=self._exercise,
-            attached=(attached,),
-        )
-        return compose(letter, self._signing_key(), certificate)
-
-    def _json(
-        self, notice: Notice, delivery: Delivery, wording: Wording, csv: bytes
-    ) -> bytes:
-        said: dict[str, Any] = {
-            "key": delivery.key,
-            "notice": notice.number,
-            "node": self._node.config.node.member,
-            "realm": self._node.config.node.realm,
-            "party": notice.party,
-            "class": notice.group,
-            "day": notice.day,
-            "round": notice.round,
-            "tlp": max(_levels(notice)).label,
-            "rows": notice.facts["rows"],
-            "attached": notice.facts["attached"],
-            "language": wording.language,
-            "subject": wording.subject,
-            "text": wording.text,
-            "csv": csv.decode(),
-        }
-        return orjson.dumps(said)
-
-    def _signing_key(self) -> Key | None:
-        """Give the key that signs, when there is one."""
-        if not self._key_read:
-            self._key = signing_key(self._node)
-            self._key_read = True
-        return self._key
+        return self._writer.wording(notice, language)
 
     def _hand(
         self,
@@ -552,11 +437,6 @@ class Courier:
         if self._relay is None:
             self._relay = open_relay(self._node)
         return self._relay.send(contact.address, content, handing)
-
-
-def _levels(notice: Notice) -> dict[Tlp, int]:
-    """Give how many rows of a notice have which TLP level."""
-    return {Tlp(int(each)): many for each, many in notice.facts["levels"].items()}
 
 
 def put_into(
