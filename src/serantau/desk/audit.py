@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,7 +22,9 @@ from serantau.records import acts
 from serantau.records import audit as records
 from serantau.records.acts import By, Decided, Read
 from serantau.records.audit import Left, Period
+from serantau.records.database import Tx
 from serantau.records.ledger import Released
+from serantau.records.newest import EVER, Wanted, newest
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}(-\d{2})?")
 
@@ -43,6 +46,31 @@ class Deeds:
     decided: list[Decided]
     read: list[Read]
     left: list[Left]
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What somebody looks for in the logs; what is empty does not matter.
+
+    party: a party's name. person: an account or user. object: a STIX id. within: when.
+    before: where the last answer ended, 0 to begin.
+    """
+
+    party: str = ""
+    person: str = ""
+    object: str = ""
+    within: Period = EVER
+    before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """An object version of one release. rule: under which it went, as written then."""
+
+    id: str
+    type: str
+    version: str
+    rule: str
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -170,7 +198,103 @@ class Audit:
                 records.left_by(tx, name, within, limit),
             )
 
+    # A page at a time, newest first
+
+    def log(self, sought: Sought, limit: int) -> tuple[list[Got], int]:
+        """List what left, newest first.
+
+        Returns:
+            The rows, with the version where an object was sought, and `before` for the
+            next ones, 0 when nothing is older.
+
+        Raises:
+            NotFound: no such party, or no such object.
+        """
+        if sought.object:
+            return self._log_of_object(sought, limit)
+        with self._node.db.read() as tx:
+            by = None
+            if sought.party:
+                by = ("party", self._node.registry.party(tx, sought.party)[0])
+            wanted = Wanted(
+                sought.within,
+                sought.before,
+                by,
+                also="actor = :actor" if sought.person else "",
+                values=(("actor", sought.person),) if sought.person else (),
+            )
+            numbers, on = newest(tx, "ledger.release", wanted, limit)
+            told = self._node.ledger.told(tx, numbers)
+        return [Got("", one) for one in told], on
+
+    def _log_of_object(self, sought: Sought, limit: int) -> tuple[list[Got], int]:
+        below = sought.before or 2**62
+        found = [
+            got
+            for got in reversed(self.of_object(sought.object, sought.within))
+            if got.release.number < below
+            and sought.party in ("", got.release.party)
+            and sought.person in ("", got.release.actor)
+        ]
+        # Two versions that went at once stay together.
+        some = found[:limit]
+        some += [
+            got
+            for got in found[limit:]
+            if got.release.number == some[-1].release.number
+        ]
+        more = len(found) > len(some)
+        return some, some[-1].release.number if more else 0
+
+    def release(
+        self, number: int, after: int, limit: int
+    ) -> tuple[Released, list[Went], bool]:
+        """Tell one row of the release log, some of what went, and if there is more.
+
+        Args:
+            number: of the row.
+            after: how many object versions to leave out.
+            limit: how many to tell at most.
+
+        Raises:
+            NotFound: there is no such row.
+        """
+        node = self._node
+        with node.db.read() as tx:
+            told = node.ledger.told(tx, [number])
+            if not told:
+                raise NotFound(f"The release log has no row numbered {number}.")
+            runs = node.ledger.stamps_of(tx, number)
+            stamps = (at for first, last in runs for at in range(first, last + 1))
+            wanted = list(islice(stamps, after, after + limit + 1))
+            went = [
+                Went(
+                    one.id,
+                    one.type,
+                    one.version,
+                    node.ledger.rule_of(tx, number, one.added, one.marking_set),
+                )
+                for one in node.search.at(tx, wanted[:limit])
+            ]
+        return told[0], went, len(wanted) > limit
+
+    def decided(self, sought: Sought, limit: int) -> tuple[list[Decided], int]:
+        """List what a person, or anybody about an object, decided, newest first."""
+        with self._node.db.read() as tx:
+            return acts.newest_decided(tx, _wanted(tx, sought), limit)
+
+    def read(self, sought: Sought, limit: int) -> tuple[list[Read], int]:
+        """List what a person, or who an object, was shown, newest first."""
+        with self._node.db.read() as tx:
+            return acts.newest_read(tx, _wanted(tx, sought), limit)
+
     def readers(self, object_id: str, within: Period) -> list[Read]:
         """List which of the node's own people read an object, the oldest first."""
         with self._node.db.read() as tx:
             return acts.readers(tx, object_id, within)
+
+
+def _wanted(tx: Tx, sought: Sought) -> Wanted:
+    also, values = acts.holding(tx, sought.object) if sought.object else ("", ())
+    by = ("actor", sought.person) if sought.person else None
+    return Wanted(sought.within, sought.before, by, also, values)

@@ -51,6 +51,8 @@ _SECOND: Final = 1_000_000
 _HEAD_SECONDS: Final = 600
 _RECEIPTS: Final = 100
 _ENTRIES: Final = 50
+OPENED: Final = 200
+"""Objects of one row that its proof opens at most."""
 _LOOKED_AT: Final = 2000
 _LOOK_SECONDS: Final = 0.5
 # What a request may wait for until everything is sealed.
@@ -264,6 +266,56 @@ class Book:
     def prove(self, object_id: str, after: int = 0) -> Proof:
         """Show the node's own people to whom an object was passed."""
         return self._proof(self.head(None), "", "", object_id, after)
+
+    def prove_row(self, number: int, object_id: str = "") -> Proof:
+        """Show the node's own people one row of the release log, with what went.
+
+        Args:
+            number: of the row.
+            object_id: open only this object; all that are here when empty.
+
+        Raises:
+            NotFound: there is no such row, or no leaf of it yet.
+            BadRequest: too many objects to open them all.
+        """
+        held = self.head()
+        size = held.head.size
+        with self._node.db.read() as tx:
+            seq = tx.value(
+                "SELECT n FROM ledger.leaf WHERE kind = :kind AND row = :row "
+                "AND n < :size",
+                kind=KIND,
+                row=number,
+                size=size,
+            )
+            if seq is None:
+                raise NotFound(
+                    f"The tree has no leaf of row {number}.",
+                    mend="If it left just now, ask again in a minute.",
+                )
+            stamps = stamps_of(self._row(tx, int(seq)))
+            if object_id:
+                of_it = set(created_by(tx, "", object_id))
+                stamps = [stamp for stamp in stamps if stamp in of_it]
+            if len(stamps) > OPENED:
+                raise BadRequest(
+                    f"{len(stamps):,} objects went, and a proof opens {OPENED} of one "
+                    "row at most.",
+                    mend="Ask for the proof of one of them.",
+                )
+            log, reading = _log_of(tx), Reading(tx)
+            entry = self._opened(tx, log, reading, int(seq), size, stamps, "")
+            proof = Proof(
+                after=int(seq),
+                asker="",
+                at=tx.clock.now(),
+                entries=[entry],
+                head=held.text,
+                node=self._node.config.node.member,
+                object=object_id,
+                through=int(seq) + 1,
+            )
+        return signed(proof, self._node.signer.jws)
 
     def _proof(
         self, held: SignedHead, asker: str, identity: str, object_id: str, after: int

@@ -23,6 +23,7 @@ import orjson
 
 from serantau.records.audit import Period
 from serantau.records.database import Tx
+from serantau.records.newest import Wanted, newest
 from serantau.rules.canonical import canonical
 from serantau.rules.leaf import DECISION, READING, RELEASE, VERSION
 
@@ -235,6 +236,34 @@ def read_by(tx: Tx, actor: str, period: Period, limit: int) -> list[Read]:
 def decided_by(tx: Tx, actor: str, period: Period, limit: int) -> list[Decided]:
     """List what somebody decided, the oldest first."""
     return [_decided(row) for row in _by(tx, DECISION, actor, period, limit)]
+
+
+def newest_read(tx: Tx, wanted: Wanted, limit: int) -> tuple[list[Read], int]:
+    """List what was read, newest first, and where to go on (`records.newest`)."""
+    numbers, on = newest(tx, TABLES[READING], wanted, limit)
+    return [_read(row) for row in _numbered(tx, READING, numbers)], on
+
+
+def newest_decided(tx: Tx, wanted: Wanted, limit: int) -> tuple[list[Decided], int]:
+    """List what was decided, newest first, and where to go on (`records.newest`)."""
+    numbers, on = newest(tx, TABLES[DECISION], wanted, limit)
+    return [_decided(row) for row in _numbered(tx, DECISION, numbers)], on
+
+
+def holding(tx: Tx, text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Give SQL for the rows whose words hold a text by itself, and what it binds."""
+    find = "instr" if tx.lite else "strpos"
+    return f"{find}(body, :held) > 0", (("held", orjson.dumps(text).decode()),)
+
+
+def _numbered(tx: Tx, kind: str, numbers: Sequence[int]) -> list[Any]:
+    """Give those rows that still say something, newest first."""
+    rows = tx.rows(
+        f"SELECT n, body FROM {TABLES[kind]} WHERE body <> '' AND "
+        + tx.among("n", "numbers"),
+        numbers=tx.array(numbers),
+    )
+    return sorted(rows, key=lambda row: -int(row.n))
 
 
 def _by(tx: Tx, kind: str, actor: str, period: Period, limit: int) -> list[Any]:

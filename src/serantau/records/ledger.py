@@ -359,6 +359,38 @@ class Ledger:
         return [_told(row, ()) for row in rows]
 
     @staticmethod
+    def told(tx: Tx, numbers: Sequence[int]) -> list[Released]:
+        """Tell some rows, in the order of their numbers as given."""
+        rows = tx.rows(
+            _TOLD + "WHERE " + tx.among("r.n", "numbers"), numbers=tx.array(numbers)
+        )
+        found = {int(row.n): _told(row, ()) for row in rows}
+        return [found[number] for number in numbers if number in found]
+
+    @staticmethod
+    def rule_of(tx: Tx, number: int, stamp: int, marking_set: int) -> str:
+        """Name the rule under which one row released an object version.
+
+        Args:
+            tx: any transaction.
+            number: of the row.
+            stamp: of the object version.
+            marking_set: the one that it has now.
+        """
+        content = tx.once(
+            ("verdicts of", number),
+            lambda: tx.value(
+                "SELECT g.content FROM ledger.release r JOIN ledger.grant_view g "
+                "ON g.n = r.grant_view WHERE r.n = :n",
+                n=number,
+            ),
+        )
+        keys = set_keys(tx, stamp, marking_set)
+        if not (content and keys):
+            return ""
+        return verdict_of(orjson.loads(content), keys)[0]
+
+    @staticmethod
     def stamps_of(tx: Tx, number: int) -> list[tuple[int, int]]:
         """Give the runs of object stamps that one row released."""
         row = tx.row("SELECT stamps FROM ledger.release WHERE n = :n", n=number)

@@ -7,19 +7,23 @@ from typing import Any, Final
 from litestar import Router
 
 from serantau.apps.web.pages import (
+    audit,
     home,
     look,
     me,
     peers,
+    release_log,
     share,
     signin,
 )
 
 FAMILIES: Final[tuple[Any, ...]] = (
+    audit,
     home,
     look,
     me,
     peers,
+    release_log,
     share,
     signin,
 )

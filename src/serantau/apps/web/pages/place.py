@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from serantau.rules.role import Power
+from serantau.rules.role import OUTSIDE, Power
 
 
 def N_(text: str) -> str:  # noqa: N802 - gettext's name for "translated where it is shown"
@@ -16,20 +16,30 @@ def N_(text: str) -> str:  # noqa: N802 - gettext's name for "translated where i
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A family of pages. key: the letter that leads there after `g`."""
+    """A family of pages. key: the letter that leads there after `g`.
+
+    outside: only for people of other parties.
+    """
 
     path: str
     label: str
     power: Power
     key: str
+    outside: bool = False
 
 
 PLACES: Final[tuple[Place, ...]] = (
     Place("/share", N_("Share"), Power.SEE, "s"),
     Place("/peers", N_("Peers"), Power.SEE, "p"),
+    Place("/audit", N_("Audit"), Power.AUDIT, "u"),
+    Place("/my", N_("Given to you"), Power.OWN, "m", outside=True),
 )
 
 
 def places_of(powers: Collection[Power]) -> list[Place]:
     """Give the places that somebody with these powers sees."""
-    return [place for place in PLACES if place.power in powers]
+    return [
+        place
+        for place in PLACES
+        if place.power in powers and not (place.outside and set(powers) - OUTSIDE)
+    ]
