@@ -1,15 +1,26 @@
-"""Who of a desk is on call, from a file that a person writes."""
+"""Who of a desk is on call, as a text that a person writes."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from serantau.clock import instant
+import orjson
+
+from serantau.clock import instant, stix_text
 from serantau.desk.contacts import Contacts
 from serantau.errors import BadInput
-from serantau.rules.rota import DAYS, HOLIDAY, Override, Rota, Shift, read_time
+from serantau.rules.rota import (
+    DAYS,
+    HOLIDAY,
+    Override,
+    Rota,
+    Shift,
+    read_time,
+    time_text,
+)
 
 
 def read_rota(data: bytes, name: str, cards: Contacts) -> Rota:
@@ -70,3 +81,38 @@ def _at(said: Any) -> int:
 
 def _holiday(day: str, name: Any) -> tuple[date, str]:
     return date.fromisoformat(day), str(name)
+
+
+def write_rota(rota: Rota, names: Mapping[str, str]) -> str:
+    """Write a rota as `read_rota` reads it; `names`: of cards by id, where one is."""
+    lines: list[str] = []
+    for shift in rota.shifts:
+        days = ", ".join(_text(day) for day in (*DAYS, HOLIDAY) if day in shift.days)
+        lines += [
+            "[[shift]]",
+            f"person = {_text(names.get(shift.person, shift.person))}",
+            f"days = [{days}]",
+            f"begin = {_text(time_text(shift.begin))}",
+            f"end = {_text(time_text(shift.end))}",
+            "",
+        ]
+    for each in rota.overrides:
+        lines += [
+            "[[override]]",
+            f"person = {_text(names.get(each.person, each.person))}",
+            f"begin = {stix_text(each.begin)}",
+            f"end = {stix_text(each.end)}",
+            "",
+        ]
+    if rota.holidays:
+        lines.append("[holidays]")
+        lines += [
+            f"{_text(day.isoformat())} = {_text(name)}"
+            for day, name in sorted(rota.holidays.items())
+        ]
+    return "\n".join(lines)
+
+
+def _text(said: str) -> str:
+    # TOML 1.0: a basic string takes JSON's escapes.
+    return orjson.dumps(said).decode().replace("\x7f", "\\u007f")

@@ -8,6 +8,8 @@ from litestar import Router
 
 from serantau.apps.web.pages import (
     audit,
+    contact_drills,
+    contacts_book,
     home,
     look,
     me,
@@ -19,6 +21,8 @@ from serantau.apps.web.pages import (
 
 FAMILIES: Final[tuple[Any, ...]] = (
     audit,
+    contact_drills,
+    contacts_book,
     home,
     look,
     me,

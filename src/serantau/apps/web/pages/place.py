@@ -29,10 +29,10 @@ class Place:
 
 
 PLACES: Final[tuple[Place, ...]] = (
-    Place("/share", N_("Share"), Power.SEE, "s"),
-    Place("/peers", N_("Peers"), Power.SEE, "p"),
     Place("/audit", N_("Audit"), Power.AUDIT, "u"),
-    Place("/my", N_("Given to you"), Power.OWN, "m", outside=True),
+    Place("/share", N_("Share"), Power.SEE, "s"),
+    Place("/contacts", N_("Contacts"), Power.CASES, "t"),
+    Place("/peers", N_("Peers"), Power.SEE, "p"),
 )
 
 
