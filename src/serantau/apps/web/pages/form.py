@@ -113,6 +113,12 @@ class Form:
             return default
         return number
 
+    def file_name(self, name: str) -> str:
+        """Give the name that an uploaded file bears; empty when none came."""
+        found = self._files.get(name)
+        said = (found.filename if found is not None else "").replace("\\", "/")
+        return "".join(c for c in said.rpartition("/")[2] if c.isprintable())[:LINE]
+
     async def file(self, name: str, most: int) -> bytes:
         """Read an uploaded file; empty when none came."""
         found = self._files.get(name)
