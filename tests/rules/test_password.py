@@ -18,6 +18,7 @@ from serantau.rules.password import Weak, weakness
         ("aaaaaaaaaaaa", Weak.COMMON),
         ("abc1abc1abc1abc", Weak.COMMON),
         ("hunter2hunter2", Weak.COMMON),
+        ("weak-weak-weak", Weak.COMMON),
         ("123456789012", Weak.COMMON),
         ("qwertyuiop123456", Weak.COMMON),
         ("zyxwvutsrqpo", Weak.COMMON),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from serantau.clock import instant
+from serantau.clock import instant, stix_text
 from serantau.errors import BadInput, BadRequest, Forbidden, NotFound
 from serantau.node import Node
 from serantau.records import factors
@@ -84,6 +84,19 @@ class SignIn:
         """Give what a guesser knows of this node, besides the user's name."""
         here = self._node.config.node
         return (here.team, urlsplit(self.address).hostname or "")
+
+    def refuse_outsider(self, tx: Tx, name: str) -> None:
+        """Make sure that a user may come in now.
+
+        Raises:
+            Forbidden: it is kept out, or its last day has come.
+        """
+        person = person_of(tx, user_number(tx, name))
+        if self._node.registry.caller_by_name(tx, name) is None:
+            raise Forbidden(f"{name} may not come in.")
+        if 0 < person.ends <= tx.clock.now():
+            last = stix_text(person.ends)[:10]
+            raise Forbidden(f"{name} was let in until {last}.")
 
     # Invitations
 

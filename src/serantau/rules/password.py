@@ -16,7 +16,7 @@ MOST: Final = 1000
 """Letters that a password has at most: hashing takes time."""
 _OTHER: Final = 6
 _RUN: Final = 4
-_AGAIN: Final = re.compile(r"(.{1,4})\1{2,}.{0,4}|(.{5,8})\2+.{0,2}", re.DOTALL)
+_AGAIN: Final = re.compile(r"(.{1,4})\1{2,}.{0,4}|(.{5,8})\2+.{0,7}", re.DOTALL)
 _ROWS: Final = (
     "abcdefghijklmnopqrstuvwxyz",
     "01234567890123456789",
