@@ -12,7 +12,7 @@ rows: what is long is counted and cut. What takes longer is remembered:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,6 +53,7 @@ _MINUTE: Final = 60_000_000
 _CARDS: Final = 10 * _MINUTE
 _OLD_POLLS: Final = 10
 _AT_ONCE: Final = 100
+_CASE: Final = "/cases/*"
 _GRAVE: Final = frozenset({"emergency", "severe"})
 
 
@@ -69,7 +70,8 @@ class OnDuty:
 class Waiting:
     """All that waits. board, events: change with any case, and any batch of events.
 
-    unread: cases whose clocks are not worked out yet, just after a start.
+    unread: cases whose clocks are not worked out yet, just after a start. cases: of
+    those that were asked for, how many entries are here and the stamp of the newest.
     """
 
     at: int
@@ -78,6 +80,7 @@ class Waiting:
     board: tuple[int, int, int]
     events: int
     unread: int
+    cases: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +127,17 @@ class Now:
         self._cards: _Cards | None = None
         self._lock = threading.Lock()
 
-    def look(self) -> Waiting:
-        """Give what waits now, in one read transaction."""
+    def look(self, cases: Iterable[str] = ()) -> Waiting:
+        """Give what waits now, and how far some cases are, in one read transaction."""
         with self._lock, self._node.db.together(), self._node.db.read() as tx:
-            return self._look(tx)
+            return self._look(tx, cases)
 
-    def _look(self, tx: Tx) -> Waiting:
+    def mark(self) -> tuple[int, ...]:
+        """Give numbers that change with what comes in, and with what people decide."""
+        with self._node.db.read() as tx:
+            return waits.mark(tx)
+
+    def _look(self, tx: Tx, cases: Iterable[str]) -> Waiting:
         now = tx.clock.now()
         board = self._cases.board(tx)
         unread = self._work_out(tx, board)
@@ -159,6 +167,7 @@ class Now:
             ),
             events=waits.done(tx),
             unread=unread,
+            cases={case: waits.entries(tx, case) for case in cases},
         )
 
     # Cases
@@ -204,7 +213,7 @@ class Now:
         for task in waits.tasks(tx, now + SOON):
             rows.append(
                 row_of(
-                    *("task", task.case, _case(task.case), lateness(task.due, now)),
+                    *("task", task.case, _CASE, lateness(task.due, now)),
                     since=task.at,
                     due=task.due,
                     mark=str(task.n),
@@ -215,7 +224,7 @@ class Now:
             if step.said and step.case_id in titles:
                 rows.append(
                     row_of(
-                        *("unpaged", step.case_id, _case(step.case_id), Tone.DANGER),
+                        *("unpaged", step.case_id, _CASE, Tone.DANGER),
                         since=step.tried,
                         mark=f"{step.party} {step.clock}",
                         values={
@@ -230,7 +239,7 @@ class Now:
     def _invited(
         self, summary: Summary, names: Mapping[str, str], now: int
     ) -> Iterator[Row]:
-        case, path = summary.id, _case(summary.id)
+        case, path = summary.id, _CASE
         owner = names.get(summary.owner, summary.owner)
         values = {"case": summary.name, "party": owner}
         if summary.offered and summary.offered == self._own:
@@ -267,7 +276,7 @@ class Now:
         else:
             return
         yield row_of(
-            *(kind, summary.id, _case(summary.id), tone),
+            *(kind, summary.id, _CASE, tone),
             since=due.since,
             due=due.at,
             mark=f"{due.party} {due.clock}",
@@ -294,7 +303,7 @@ class Now:
                     continue
                 rows.append(
                     row_of(
-                        *(kind, summary.id, _case(summary.id), tone),
+                        *(kind, summary.id, _CASE, tone),
                         due=ask.due,
                         mark=f"{ask.id} {ask.to}",
                         values={
@@ -315,7 +324,7 @@ class Now:
         ):
             made = [
                 row_of(
-                    *(kind, one.case, _case(one.case), tone),
+                    *(kind, one.case, _CASE, tone),
                     since=one.at,
                     mark=str(one.n),
                     values={"party": one.party, "said": one.said},
@@ -401,7 +410,7 @@ class Now:
         patience = int(_OLD_POLLS * self._node.config.federation.poll_seconds * 1e6)
         rows = []
         for one in waits.peers(tx):
-            values, path = {"peer": one.name, "said": one.fault}, f"/peers/{one.name}"
+            values, path = {"peer": one.name, "said": one.fault}, "/peers/*"
             if one.fault:
                 kind, tone = "peer-fault", Tone.DANGER
             elif now - (one.at or one.created) > patience:
@@ -435,9 +444,10 @@ class Now:
         ):
             made = [
                 row_of(
-                    *(kind, one.object, f"/share/recalls/{one.n}", Tone.WARNING),
+                    *(kind, one.object, "/share/recalls/*", Tone.WARNING),
                     since=one.at,
                     mark=str(one.n),
+                    of=str(one.n),
                     values={
                         "object": one.object,
                         "many": str(one.many),
@@ -478,7 +488,7 @@ class Now:
         for held in self._contacts.all():
             if not held.believed:
                 continue
-            card, path = held.card, f"/contacts/{held.card.id}"
+            card, path = held.card, "/contacts/*"
             values = {"card": card.name, "party": card.party}
             if held.stale(now, days):
                 since = held.verified
@@ -529,7 +539,3 @@ def _feed(kind: str, since: int, tone: Tone, values: Mapping[str, str]) -> Row:
     return row_of(
         kind, values["feed"], "/feeds", tone, since=since, mark=mark, values=values
     )
-
-
-def _case(case: str) -> str:
-    return f"/cases/{case}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from serantau.records.waits import MOST, SHOWN
 from serantau.rules.role import Power
@@ -65,8 +66,9 @@ class Row:
     """One thing that waits.
 
     kind: what it is; the page has its words. about: the id of what it is about. values:
-    what the words name. since, due: instants, 0 for none. path: the page that handles
-    it; there may be none yet. mark: tells two rows about the same thing apart.
+    what the words name. since, due: instants, 0 for none. place: the page that handles
+    it, `*` for an id; empty for none. path: that page, with the id. mark: tells rows
+    about the same thing apart.
     """
 
     kind: str
@@ -74,6 +76,7 @@ class Row:
     values: Mapping[str, str]
     since: int
     tone: Tone
+    place: str
     path: str
     due: int = 0
     mark: str = ""
@@ -114,17 +117,22 @@ class Gathered:
 def row_of(
     kind: str,
     about: str,
-    path: str,
+    place: str,
     tone: Tone,
     *,
     values: Mapping[str, str],
     since: int = 0,
     due: int = 0,
     mark: str = "",
+    of: str = "",
 ) -> Row:
-    """Make a row; what it names is cut, since others may have written it."""
+    """Make a row; what it names is cut, since others may have written it.
+
+    of: the id that the place takes, when it is not `about`.
+    """
     cut = {name: said[:_SAID] for name, said in values.items()}
-    return Row(kind, about, cut, since, tone, path, due, mark)
+    path = place.replace("*", quote(of or about, safe=""))
+    return Row(kind, about, cut, since, tone, place, path, due, mark)
 
 
 def lateness(due: int, now: int) -> Tone:

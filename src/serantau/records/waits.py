@@ -285,9 +285,28 @@ def written(tx: Tx, kind: str, after: int) -> bool:
     return found is not None
 
 
+def entries(tx: Tx, case: str) -> tuple[int, int]:
+    """Give how many entries of a case are here, and the stamp of the newest."""
+    row = tx.row(
+        "SELECT count(*) AS many, coalesce(max(added), 0) AS last "
+        "FROM case_entry WHERE case_id = :case",
+        case=case,
+    )
+    return int(row.many), int(row.last)
+
+
 def stamp(tx: Tx) -> int:
     """Give the newest stamp."""
     return int(tx.value("SELECT last FROM stamp"))
+
+
+def mark(tx: Tx) -> tuple[int, ...]:
+    """Give numbers that change with what comes in, and with what people decide."""
+    row = tx.row(
+        "SELECT last, epoch, (SELECT coalesce(max(n), 0) FROM decision) AS decided "
+        "FROM stamp"
+    )
+    return tuple(int(each) for each in row)
 
 
 def checked(tx: Tx) -> int:

@@ -41,7 +41,7 @@ from serantau.apps.web.faults import REQUEST_ID, tell
 from serantau.apps.web.hall import STATE, Asking, Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
 from serantau.apps.web.memory import keep_memory
-from serantau.apps.web.pages import family
+from serantau.apps.web.pages import family, live
 from serantau.config import NodeConfig
 from serantau.errors import ConfigError, Forbidden, SerantauError
 from serantau.node import Node
@@ -58,7 +58,7 @@ class Doors:
     """The application. Gives each request an id, and each answer its fixed headers.
 
     router: the routes, which all nodes of a process share. state: what is this node's,
-    and what `hall_of` and its like find: hall, board, counter and loads.
+    and what `hall_of` and its like find: hall, board, counter, live and loads.
     """
 
     def __init__(self, hall: Hall) -> None:
@@ -70,6 +70,7 @@ class Doors:
                 "hall": hall,
                 "board": hints.Board(hall),
                 "counter": status.Counter(hall),
+                "live": live.Live(hall),
                 "loads": Loads(),
             }
         )
@@ -117,6 +118,7 @@ class Doors:
             await receive()
         finally:
             self.state.board.close()
+            self.state.live.close()
             self._hall.close()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -290,8 +292,9 @@ class Web:
             self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
-        # Open lines for hints would otherwise hold the server up.
+        # Open lines for hints and pages would otherwise hold the server up.
         self._app.state.board.close()
+        self._app.state.live.close()
         self._server.stop()
 
 

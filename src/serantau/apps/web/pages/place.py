@@ -29,6 +29,7 @@ class Place:
 
 
 PLACES: Final[tuple[Place, ...]] = (
+    Place("/now", N_("Now"), Power.CASES, "n"),
     Place("/audit", N_("Audit"), Power.AUDIT, "u"),
     Place("/share", N_("Share"), Power.SEE, "s"),
     Place("/contacts", N_("Contacts"), Power.CASES, "t"),
