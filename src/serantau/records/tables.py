@@ -30,6 +30,7 @@ from serantau.records import (
     card_tables,
     case_tables,
     columns,
+    event_tables,
     log_tables,
     mail_tables,
     people_tables,
@@ -49,6 +50,7 @@ recall = recall_tables.recall
 case_entry = case_tables.entry
 case_mail_thread = mail_tables.thread
 session = people_tables.session
+event_question = event_tables.question
 card_ask = card_tables.ask
 
 meta = Table(
