@@ -23,6 +23,7 @@ from serantau.apps.web.pages import (
     second,
     share,
     signin,
+    simulate,
 )
 
 FAMILIES: Final[tuple[Any, ...]] = (
@@ -42,6 +43,7 @@ FAMILIES: Final[tuple[Any, ...]] = (
     second,
     share,
     signin,
+    simulate,
 )
 
 
