@@ -135,8 +135,10 @@ class Registry:
             )
         return next(iter(found.items()))
 
-    def put_party(self, tx: Tx, party: Party) -> list[Change]:
+    def put_party(self, tx: Tx, party: Party, why: str = "") -> list[Change]:
         """Add a party, or change the one of that name; gives what changed for it.
+
+        `why`: the reason, if one was given.
 
         Raises:
             BadRequest: a name that is none, or a second party of kind `own`.
@@ -163,12 +165,14 @@ class Registry:
         names = ", ".join(row)
         held = tx.row(f"SELECT {names} FROM party WHERE name = :name", name=party.name)
         if held is None:
-            acts.decided(tx, "added a party", party.name, after=row)
+            acts.decided(tx, "added a party", party.name, after=row, why=why)
             number = tx.insert(tables.party, row)
             self._audiences.admit_party(tx, number)
             return []
         before = acts.as_told(held, row)
-        acts.decided(tx, "changed a party", party.name, before=before, after=row)
+        acts.decided(
+            tx, "changed a party", party.name, before=before, after=row, why=why
+        )
         fields = ", ".join(f"{name} = :{name}" for name in row)
         tx.run(f"UPDATE party SET {fields} WHERE name = :name", **row)
         return [change for _, change in self._audiences.refresh(tx)]
@@ -216,13 +220,13 @@ class Registry:
         self._audiences.refresh(tx)
         return Circle(given, name, frozenset(listed))
 
-    def drop_circle(self, tx: Tx, name: str) -> None:
-        """Forget a circle: nobody is in it any more."""
+    def drop_circle(self, tx: Tx, name: str, why: str = "") -> None:
+        """Forget a circle: nobody is in it any more. `why`: the reason, if given."""
         held = tx.value("SELECT members FROM circle WHERE name = :name", name=name)
         if not tx.run("DELETE FROM circle WHERE name = :name", name=name):
             raise NotFound(f"No circle is named {name!r}.")
         before = {"members": orjson.loads(held)}
-        acts.decided(tx, "dropped a circle", name, before=before)
+        acts.decided(tx, "dropped a circle", name, before=before, why=why)
         self._audiences.refresh(tx)
 
     def add_user(
