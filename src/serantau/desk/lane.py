@@ -16,6 +16,7 @@ from serantau.config import FEED, FeedSection, NodeConfig
 from serantau.errors import BadInput, BadRequest, ConfigError, Conflict, TooLarge
 from serantau.lane.originals import Draft, Originals
 from serantau.node import Node
+from serantau.records.acts import decided
 from serantau.records.batches import Arrival, Batch, Batches, State, Totals
 from serantau.records.database import Tx
 from serantau.records.feeds import Feeds, Look
@@ -199,6 +200,33 @@ class Lane:
                 "archive could not tell its old rows from new ones."
             )
         self.batches.retry(tx, batch, format_name)
+
+    def read_anew(self, tx: Tx, batch: Batch, format_name: str | None = None) -> None:
+        """Let a batch be read anew because a person says so. Arguments as `again`.
+
+        Raises:
+            Conflict: as `again`.
+        """
+        self.again(tx, batch, format_name)
+        decided(tx, "read a batch anew", f"{batch.number}", after=format_name)
+
+    def release(self, tx: Tx, batch: Batch) -> None:
+        """Let a held batch be worked on: a person looked, and it is right.
+
+        Raises:
+            Conflict: it is not held.
+        """
+        self.batches.release(tx, batch)
+        decided(tx, "released a batch", f"{batch.number}", why=batch.fault)
+
+    def drop(self, tx: Tx, batch: Batch) -> None:
+        """Do not work on a batch that is held, failed or waiting.
+
+        Raises:
+            Conflict: it is being worked on, or done.
+        """
+        self.batches.drop(tx, batch)
+        decided(tx, "dropped a batch", f"{batch.number}", why=batch.fault)
 
     def sweep(self) -> int:
         """Remove what killed processes left behind; gives how many files."""

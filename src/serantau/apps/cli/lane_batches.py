@@ -123,12 +123,9 @@ def retry(
 
 
 def _again(held: Lane, found: list[Batch], format_name: str | None) -> None:
-    from serantau.records.acts import decided
-
     with held.node.db.write() as tx:
         for batch in found:
-            held.again(tx, batch, format_name)
-            decided(tx, "read a batch anew", f"{batch.number}", after=format_name)
+            held.read_anew(tx, batch, format_name)
 
 
 def release(
@@ -138,15 +135,12 @@ def release(
     feed: Feed = "",
 ) -> None:
     """Let held batches be worked on: you looked, and they are right."""
-    from serantau.records.acts import decided
-
     with (
         _chosen(ctx, batches, "held" if all_ else "", feed) as (held, found),
         held.node.db.write() as tx,
     ):
         for batch in found:
-            held.batches.release(tx, batch)
-            decided(tx, "released a batch", f"{batch.number}", why=batch.fault)
+            held.release(tx, batch)
     say(f"{_batches(found)} will be worked on.")
 
 
@@ -157,15 +151,12 @@ def drop(
     feed: Feed = "",
 ) -> None:
     """Do not work on batches that are held, failed or waiting."""
-    from serantau.records.acts import decided
-
     with (
         _chosen(ctx, batches, "held" if all_ else "", feed) as (held, found),
         held.node.db.write() as tx,
     ):
         for batch in found:
-            held.batches.drop(tx, batch)
-            decided(tx, "dropped a batch", f"{batch.number}", why=batch.fault)
+            held.drop(tx, batch)
     say(f"{_batches(found)} will not be worked on.")
 
 
