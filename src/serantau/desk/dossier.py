@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -17,7 +17,9 @@ from serantau.records.search import Found
 from serantau.rules.party import Party
 from serantau.rules.release import Verdict
 from serantau.rules.signature import Examined
-from serantau.rules.stix import Refused
+from serantau.rules.stix import Refused, called
+
+_ENDS: Final = ("source_ref", "target_ref", "sighting_of_ref")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +64,41 @@ class Dossier:
 
 
 def name_of(node: Node, body: bytes) -> str:
-    """Give a version's short text for a person; a relationship's says between whom."""
+    """Give a version's short text for a person.
+
+    A relationship's says between whom, a sighting's what was seen.
+    """
+    return named(node, [body])[0]
+
+
+def named(node: Node, bodies: Sequence[bytes]) -> list[str]:
+    """Give the short texts of several versions, as `name_of` does."""
+    told = [orjson.loads(body) for body in bodies]
+    ends = (str(one[end]) for one in told for end in _ENDS if end in one)
+    names = names_of(node, list(ends))
+    found = []
+    for data, body in zip(told, bodies, strict=True):
+        kind, said = str(data.get("type")), [str(data.get(end)) for end in _ENDS]
+        source, target, sighted = (names.get(end) or end for end in said)
+        if kind == "relationship":
+            found.append(f"{source} {data.get('relationship_type')} {target}")
+        elif kind == "sighting":
+            found.append(f"{kind} of {sighted}")
+        else:
+            found.append(_called(node, data, body))
+    return found
+
+
+def _called(node: Node, data: dict[str, Any], body: bytes) -> str:
+    kind = str(data.get("type"))
+    text = called(data, kind)
+    if text:
+        return text
     try:
-        version = node.reader.read(body)
+        return node.reader.read(body).name
     except Refused:
         # The limits are narrower than when it was admitted.
-        return str(orjson.loads(body).get("name", ""))
-    if version.type != "relationship":
-        return version.name
-    ends = [str(version.data[end]) for end in ("source_ref", "target_ref")]
-    names = _names(node, ends)
-    source, target = (names.get(end) or end for end in ends)
-    return f"{source} {version.name} {target}"
+        return kind
 
 
 def dossier(node: Node, object_id: str, *, most: int = 200) -> Dossier:
@@ -106,12 +131,15 @@ def dossier(node: Node, object_id: str, *, most: int = 200) -> Dossier:
         referred = node.search.neighbours(tx, object_id, most)
         verdicts = []
         for number, party in node.registry.parties(tx).values():
-            verdict = node.audiences.verdicts(tx, number).get(newest.marking_set)
+            only = node.audiences.verdicts(tx, number, [newest.marking_set])
+            verdict = only.get(newest.marking_set)
             if verdict is not None:
                 verdicts.append((party, verdict))
     version = node.reader.read(newest.body)
     outwards = [edge for edge in version.edges if edge[1] != object_id][:most]
-    names = _names(node, [target for _, target in outwards] + [r[0] for r in referred])
+    names = names_of(
+        node, [target for _, target in outwards] + [r[0] for r in referred]
+    )
     return Dossier(
         id=object_id,
         type=newest.type,
@@ -135,14 +163,18 @@ def dossier(node: Node, object_id: str, *, most: int = 200) -> Dossier:
     )
 
 
-def _names(node: Node, ids: Sequence[str]) -> dict[str, str]:
+def names_of(node: Node, ids: Sequence[str]) -> dict[str, str]:
     """Give the names of the objects that are here."""
-    names = {}
+    if not ids:
+        return {}
     with node.db.read() as tx:
-        for object_id in dict.fromkeys(ids):
-            held = node.search.versions(tx, object_id)
-            if held and held[-1].type == "relationship":
-                names[object_id] = str(orjson.loads(held[-1].body)["relationship_type"])
-            elif held:
-                names[object_id] = name_of(node, held[-1].body)
+        held = node.search.newest_of(tx, set(ids))
+    names = {}
+    for object_id, found in held.items():
+        data = orjson.loads(found.body)
+        names[object_id] = (
+            str(data.get("relationship_type"))
+            if found.type == "relationship"
+            else _called(node, data, found.body)
+        )
     return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from serantau.rules.text import find_values, fold, refang
 
 _TRIGRAM = 3
 _CANDIDATES = 20_000
+# References to an object that are looked at: everything refers to some identities.
+_REFERENCES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,16 @@ class Search:
         )
         found = [_found(row) for row in rows if row.id == object_id]
         return [one for one in found if hidden or one.recalled is not Recalled.HIDDEN]
+
+    @staticmethod
+    def newest_of(tx: Tx, ids: Collection[str]) -> dict[str, Found]:
+        """Give the newest versions of objects by id, of those that are to be seen."""
+        rows = tx.rows(
+            _FOUND + "WHERE " + tx.among("o.key", "keys") + " AND o.slot % 2 = 0 "
+            f"AND o.slot NOT IN {HIDDEN}",
+            keys=tx.array({id_key(one) for one in ids}),
+        )  # fmt: skip
+        return {row.id: _found(row) for row in rows if row.id in ids}
 
     def at(self, tx: Tx, stamps: Sequence[int]) -> list[Found]:
         """Give the versions with these stamps, in order of stamp."""
@@ -150,13 +162,13 @@ class Search:
                 "WHERE t.text LIKE :like"
                 + slots
                 + " ORDER BY t.added DESC LIMIT :most",
-                like=f"%{_like(wanted)}%",
+                like=like(wanted),
                 most=limit,
             )
             return [int(row.added) for row in rows]
         found: list[int] = []
         for row in self._candidates(tx, wanted, slots):
-            if wanted in self._text(bytes(row.body)):
+            if self.holds(bytes(row.body), wanted):
                 found.append(int(row.added))
                 if len(found) == limit:
                     break
@@ -165,10 +177,8 @@ class Search:
     @staticmethod
     def _candidates(tx: Tx, wanted: str, slots: str) -> Iterator[Any]:
         """Give what could hold a text: all of its trigrams, in whatever order."""
-        grams = dict.fromkeys(
-            wanted[at : at + _TRIGRAM] for at in range(len(wanted) - _TRIGRAM + 1)
-        )
-        if not grams:
+        query = trigrams(wanted)
+        if not query:
             return tx.stream(
                 "SELECT o.added, o.body FROM object o WHERE TRUE"
                 + slots
@@ -180,9 +190,13 @@ class Search:
             "JOIN object o ON o.added = t.rowid WHERE object_text MATCH :query"
             + slots
             + " ORDER BY t.rowid DESC LIMIT :most",
-            query=" AND ".join('"' + gram.replace('"', '""') + '"' for gram in grams),
+            query=query,
             most=_CANDIDATES,
         )
+
+    def holds(self, body: bytes, wanted: str) -> bool:
+        """Say whether a folded text is part of what an object says."""
+        return wanted in self._text(body)
 
     def _text(self, body: bytes) -> str:
         try:
@@ -195,16 +209,49 @@ class Search:
     def neighbours(
         tx: Tx, object_id: str, limit: int = 200
     ) -> list[tuple[str, str, str]]:
-        """Give what refers to an object: (id, type, kind of reference)."""
+        """Give what refers to an object: (id, type, kind of reference).
+
+        Of an object that everything refers to it is some.
+        """
         rows = tx.rows(
-            "SELECT o.id, w.text AS type, k.text AS kind FROM edge e "
+            "SELECT o.id, w.text AS type, k.text AS kind FROM "
+            "(SELECT kind, source FROM edge WHERE target = :key LIMIT :most) e "
             "JOIN object o ON o.added = e.source JOIN word w ON w.n = o.type "
-            "JOIN word k ON k.n = e.kind WHERE e.target = :key AND o.slot % 2 = 0 "
+            "JOIN word k ON k.n = e.kind WHERE o.slot % 2 = 0 "
             f"AND o.slot NOT IN {HIDDEN} ORDER BY o.added LIMIT :limit",
             key=id_key(object_id),
             limit=limit,
+            most=_REFERENCES,
         )
         return [(row.id, row.type, row.kind) for row in rows]
+
+    @staticmethod
+    def sightings(tx: Tx, object_id: str, limit: int) -> list[bytes]:
+        """Give the bodies of the newest sightings of an object, newest first."""
+        rows = tx.rows(
+            "SELECT o.body FROM (SELECT source FROM edge WHERE target = :key "
+            "AND kind = (SELECT n FROM word WHERE text = 'sighting_of_ref') "
+            "ORDER BY source DESC LIMIT :most) e JOIN object o ON o.added = e.source "
+            f"WHERE o.slot % 2 = 0 AND o.slot NOT IN {HIDDEN} "
+            "ORDER BY o.added DESC LIMIT :limit",
+            key=id_key(object_id),
+            most=_REFERENCES,
+            limit=limit,
+        )
+        return [bytes(row.body) for row in rows]
+
+
+def trigrams(wanted: str) -> str:
+    """Give what asks SQLite's full-text table for a text; empty: it is too short."""
+    grams = dict.fromkeys(
+        wanted[at : at + _TRIGRAM] for at in range(len(wanted) - _TRIGRAM + 1)
+    )
+    return " AND ".join('"' + gram.replace('"', '""') + '"' for gram in grams)
+
+
+def like(text: str) -> str:
+    """Give what asks PostgreSQL for a text that has another as its part."""
+    return f"%{_like(text)}%"
 
 
 def _like(text: str) -> str:

@@ -347,6 +347,11 @@ def _check_language(tag: str, place: str) -> None:
 
 def _name(data: dict[str, Any], kind: str, values: list[tuple[str, str]]) -> str:
     """Give the short text by which a person knows the object."""
+    return called(data, kind) or (values[0][1] if values else kind)
+
+
+def called(data: dict[str, Any], kind: str) -> str:
+    """Give what an object of a kind calls itself, in short; empty when it does not."""
     for name in properties.NAMES_OF.get(kind, properties.NAMES):
         text = data.get(name)
         if text is None or text == "":
@@ -354,4 +359,4 @@ def _name(data: dict[str, Any], kind: str, values: list[tuple[str, str]]) -> str
         if type(text) is str and len(text) <= _NAME_LENGTH and text.isprintable():
             return text
         return " ".join(str(text)[:_NAME_LENGTH].split())
-    return values[0][1] if values else kind
+    return ""
