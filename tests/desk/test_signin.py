@@ -18,7 +18,7 @@ from serantau.errors import BadInput, BadRequest, Conflict, Forbidden, NotFound
 from serantau.node import Node
 from serantau.records import factors, people
 from serantau.records.database import Tx
-from serantau.records.sessions import Person, user_number
+from serantau.records.sessions import Person
 
 CLOCK = SetClock("2026-11-23T00:00:00Z")
 
@@ -225,19 +225,18 @@ def test_who_lost_its_second_factor_gets_a_link_that_takes_it_off(
         assert signin.sessions.find(tx, stay) is None
 
 
-def test_the_first_administrator_gets_a_link_until_one_is_at_work(
+def test_the_first_administrator_is_awaited_until_one_is_at_work(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "vn"
     found(home, Charter("vn", "VNCERT/CC"), CLOCK, password=False)
     with Node(load_config(home), CLOCK) as node, node.db.write() as tx:
         signin = SignIn(node)
-        first = of(signin.first_link(tx))
-        link = of(signin.first_link(tx))
-        assert signin.invited(tx, first) is None
+        assert signin.first(tx) == "admin"
+        link = of(signin.new_link(tx, "admin"))
+        assert signin.first(tx) == "admin"
         signin.accept(tx, link, "rain over four rivers", Person())
-        assert signin.first_link(tx) == ""
-        signin.sessions.open(tx, user_number(tx, "admin"), "link")
+        assert signin.first(tx) == ""
 
 
 def test_a_password_is_refused_with_the_reason() -> None:

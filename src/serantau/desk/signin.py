@@ -168,12 +168,12 @@ class SignIn:
         secret = self.sessions.issue(tx, INVITATION, user, seconds, {})
         return f"{self.address}{INVITED_PATH}?t={secret}"
 
-    def first_link(self, tx: Tx) -> str:
-        """Give a link for the first administrator; empty when one is at work here."""
+    def first(self, tx: Tx) -> str:
+        """Name the first administrator, empty when one was at work here already."""
         held = founders(tx)
-        if not held or any(each.password or each.second or each.seen for each in held):
+        if any(each.password or each.second or each.seen for each in held):
             return ""
-        return self._link(tx, held[0].number, held[0].name)
+        return held[0].name if held else ""
 
     def invited(self, tx: Tx, secret: str) -> Invited | None:
         """Give whom a link is for, without using it; None for a link that is over."""

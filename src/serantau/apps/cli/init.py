@@ -52,6 +52,14 @@ def init(
             help="With --from: another place for events, a folder or s3://BUCKET/PATH."
         ),
     ] = "",
+    password: Annotated[
+        bool,
+        typer.Option(
+            "--password",
+            help="Make a password for admin at once, as --json does; else `serve` "
+            "tells a link.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a node in a folder, or restore one from an export.
@@ -89,7 +97,7 @@ def init(
         port=port,
         coordinators=tuple(coordinator or ()),
     )
-    made = found(home, charter)
+    made = found(home, charter, password=password or as_json)
     if as_json:
         document(
             {
@@ -106,16 +114,20 @@ def init(
     command = f"serantau --home {home}"
     say(f"The node of {charter.team} ({charter.member}) is ready in {home}.", "bold")
     say()
-    say("  user      admin")
-    say(f"  password  {made.password}")
-    say("            shown this once; `user password admin` sets another")
-    say()
+    if made.password:
+        say("  user      admin")
+        say(f"  password  {made.password}")
+        say("            shown this once; `user password admin` sets another")
+        say()
     say(f"{made.parties} parties of {known.title} are known to it. Nothing is shared.")
+    run = "run it: answer, follow, take in and tell"
+    if not made.password:
+        run += "; it tells a link to sign in"
     say("Next:")
     for line, meaning in (
         ("load FILE...", "take in what you have (STIX 2.1, MISP)"),
         ("share preview", "see what each party would get, and why not the rest"),
-        ("serve", "run it: answer, follow, take in and tell"),
+        ("serve", run),
         ("peer add NAME URL", "follow a neighbour"),
         ("doctor", "check that all is well"),
     ):

@@ -72,6 +72,7 @@ def _follow(node: Node, stop: threading.Event) -> None:
             stop.set()
 
     introduce(node)
+    _welcome(node)
     runs = (
         Federation(node).run,
         LaneWork(node).run,
@@ -89,3 +90,27 @@ def _follow(node: Node, stop: threading.Event) -> None:
         works = [threads.submit(until, run) for run in runs]
     for one in works:
         one.result()
+
+
+def _welcome(node: Node) -> None:
+    """Tell the first administrator's link, as long as none is at work here.
+
+    Only a terminal is told it: what a service prints is kept by others.
+    """
+    import sys
+
+    from serantau.apps.cli.output import note
+    from serantau.desk.audit import account
+    from serantau.desk.signin import INVITED_HOURS, SignIn
+    from serantau.records.acts import acting
+
+    signin, link = SignIn(node), ""
+    with acting(account()), node.db.write() as tx:
+        first = signin.first(tx)
+        if first and sys.stderr.isatty():
+            link = signin.new_link(tx, first)
+    if link:
+        note(f"Open this once, within {INVITED_HOURS} hours, as the administrator:")
+        typer.echo(f"  {link}", err=True)  # whole, however narrow the terminal is
+    elif first:
+        note(f"No administrator can sign in yet: `serantau user invite {first}` helps.")

@@ -60,7 +60,11 @@ def add(
         str | None, typer.Option(help="Whose user; this node's own without it.")
     ] = None,
     role: Annotated[
-        str, typer.Option(help="reader, writer, or (own people) admin.")
+        str,
+        typer.Option(
+            help="reader, writer, analyst, lead, coordinator, policy, operator, "
+            "auditor or admin; see docs/people.md. A guest is invited."
+        ),
     ] = "reader",
     password_file: PasswordFile = "",
     no_password: Annotated[
@@ -69,6 +73,14 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a user; a password is made and shown once unless you give one."""
+    from serantau.errors import BadRequest
+    from serantau.rules.role import ROLES
+
+    if role in ROLES and ROLES[role].scoped:
+        raise BadRequest(
+            f"A {role} needs a case and a last day.",
+            mend="`serantau user invite` takes both.",
+        )
     password = "" if no_password else _password(password_file, name)
     with opened(ctx) as node, node.db.write() as tx:
         whose = party or node.audiences.own
@@ -82,6 +94,108 @@ def add(
         say(f"  password  {made}   (shown this once)")
     if no_password:
         say(f"It needs a token: `serantau user token {name}`.")
+
+
+@app.command()
+def invite(
+    ctx: typer.Context,
+    name: Name,
+    role: Annotated[
+        str | None,
+        typer.Option(help="For a new user: one of the roles in docs/people.md."),
+    ] = None,
+    party: Annotated[
+        str | None, typer.Option(help="Whose user; this node's own without it.")
+    ] = None,
+    case: Annotated[
+        str, typer.Option(metavar="ID", help="For a guest: the case that it sees.")
+    ] = "",
+    until: Annotated[
+        str,
+        typer.Option(metavar="DAY", help="It is out when this day begins (UTC)."),
+    ] = "",
+    full_name: Annotated[str, typer.Option(help="How people call this person.")] = "",
+    drop_factors: Annotated[
+        bool,
+        typer.Option(
+            "--drop-factors",
+            help="Take off its second factors now, for one who lost them.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a link with which somebody sets a password and signs in to the pages.
+
+    It is shown once, and good once and for three days. With --role it is for a new
+    user, without for one who is here and lost the password.
+    """
+    from serantau.desk.signin import INVITED_HOURS, SignIn, Wish
+    from serantau.errors import BadRequest
+
+    new = (role, party, case, until, full_name)
+    if role is None and any(new):
+        raise BadRequest("A new user needs a role.", mend="Give --role, too.")
+    with opened(ctx) as node, node.db.write() as tx:
+        signin = SignIn(node)
+        if role is None:
+            link = signin.new_link(tx, name, drop_factors=drop_factors)
+        else:
+            wish = Wish(name, role, party or "", full_name, case, until)
+            link = signin.invite(tx, wish)
+    if as_json:
+        document({"name": name, "link": link, "hours": INVITED_HOURS})
+        return
+    say(f"This link lets {name} in, once, within {INVITED_HOURS} hours:")
+    say()
+    typer.echo(f"  {link}")  # whole, however narrow the terminal is
+    say()
+    say("Hand it to this person by a way that nobody else reads.")
+
+
+@app.command()
+def sessions(
+    ctx: typer.Context,
+    name: Name,
+    end: Annotated[
+        bool, typer.Option("--end", help="End them all: it signs in anew.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List where somebody is signed in at the pages; or end that with --end."""
+    from serantau.desk.signin import SignIn
+    from serantau.errors import NotFound
+    from serantau.records.acts import decided
+    from serantau.records.sessions import user_number
+
+    with opened(ctx) as node, node.db.write() as tx:
+        held = SignIn(node).sessions
+        number = user_number(tx, name)
+        if not number:
+            raise NotFound(f"No user is named {name!r}.")
+        rows = [
+            {
+                "since": stamp(each.created) if as_json else when(each.created),
+                "seen": stamp(each.seen) if as_json else when(each.seen),
+                "from": each.address,
+                "browser": each.agent,
+                "by": each.ways,
+            }
+            for each in held.of(tx, number)
+        ]
+        if end:
+            ended = held.end(tx, number)
+            decided(tx, "ended sessions", name, before={"sessions": ended})
+    if end:
+        say(f"{ended} sessions of {name} are ended.")
+        return
+    columns = (
+        Column("since", "Since"),
+        Column("seen", "Seen"),
+        Column("from", "From"),
+        Column("browser", "Browser"),
+        Column("by", "By"),
+    )
+    answer(columns, rows, as_json)
 
 
 @app.command()
@@ -128,7 +242,7 @@ def password_(ctx: typer.Context, name: Name, password_file: PasswordFile = "") 
 
 @app.command()
 def disable(ctx: typer.Context, name: Name) -> None:
-    """Keep a user out, with password and tokens."""
+    """Keep a user out, with password and tokens; it is signed out at once."""
     with opened(ctx) as node, node.db.write() as tx:
         node.registry.set_user(tx, name, disabled=True)
     say(f"User {name} may not log in any more.")
@@ -144,11 +258,10 @@ def enable(ctx: typer.Context, name: Name) -> None:
 
 def _password(file: str, name: str) -> str:
     from serantau.desk.found import new_password
-    from serantau.errors import BadRequest
+    from serantau.desk.signin import refuse_weak
 
     if not file:
         return new_password()
     given = secret_from(file, f"Password for {name}")
-    if len(given) < 12:
-        raise BadRequest("The password is too short: at least 12 characters.")
+    refuse_weak(given, name)
     return given
