@@ -123,8 +123,7 @@ def test_what_is_refused_is_counted_by_rule(alone: Site) -> None:
     section = now.look().sections[Part.QUARANTINE]
     shown = {row.values["rule"]: row.values["many"] for row in section.rows}
     assert shown == {"flood": "1,000+", "signature-invalid": "1", "type": "1"}
-    assert section.count == MOST + 2
-    assert section.more
+    assert section.count == 3
 
 
 def test_notices_letters_and_batches_that_do_not_go_on_wait(alone: Site) -> None:
@@ -177,7 +176,7 @@ def test_notices_letters_and_batches_that_do_not_go_on_wait(alone: Site) -> None
     assert set(kinds[2:]) == {"approve"}
     (letter,) = rows(found, Part.MAIL)
     assert (letter.kind, letter.values["party"]) == ("letter", "la")
-    assert len(letter.values["said"]) == 300
+    assert letter.values["said"] == "x" * 299 + "…"
 
 
 def test_a_feed_that_fails_or_is_silent_waits(pair: Region) -> None:
@@ -249,7 +248,7 @@ def test_a_card_that_is_stale_and_a_key_that_ends_wait(alone: Site) -> None:
     found = now.look()
     assert told(found, Part.KEYS) == [("key", "danger")]
     (row,) = rows(found, Part.CONTACTS)
-    assert (row.kind, row.path) == ("stale", f"/contacts/{held.card.id}")
+    assert (row.kind, row.path) == ("stale", f"/contacts/card/{held.card.id}")
     contacts.verify(held.card.id)
     assert told(now.look(), Part.CONTACTS) == []
 

@@ -346,7 +346,7 @@ class Now:
         ):
             made = [
                 row_of(
-                    *(kind, str(one.n), "/events/notices", tone),
+                    *(kind, str(one.n), "/events/notices/*", tone),
                     since=one.at,
                     values={
                         "party": one.party,
@@ -362,16 +362,18 @@ class Now:
 
     @staticmethod
     def _quarantine(tx: Tx) -> Gathered:
-        found = Gathered()
-        for one in waits.refused(tx):
-            shown = f"{one.many:,}{'+' if one.many >= waits.MOST else ''}"
-            row = row_of(
+        return listed(
+            row_of(
                 *("refused", one.rule, "/quarantine", Tone.WARNING),
                 since=one.newest,
-                values={"rule": one.rule, "source": one.source, "many": shown},
+                values={
+                    "rule": one.rule,
+                    "source": one.source,
+                    "many": f"{one.many:,}{'+' if one.many >= waits.MOST else ''}",
+                },
             )
-            found.add(one.many, [row])
-        return found
+            for one in waits.refused(tx)
+        )
 
     def _feeds(self, tx: Tx, now: int) -> Gathered:
         found, config = Gathered(), self._node.config
@@ -395,9 +397,14 @@ class Now:
         ):
             many, batches = waits.batches(tx, state)
             made = [
-                _feed(
-                    *(kind, one.at, tone),
-                    {"feed": one.feed, "batch": str(one.n), "said": one.fault},
+                row_of(
+                    *(kind, str(one.n), "/events/batches/*", tone),
+                    since=one.at,
+                    values={
+                        "feed": one.feed,
+                        "batch": str(one.n),
+                        "said": one.fault,
+                    },
                 )
                 for one in batches
             ]
@@ -447,7 +454,6 @@ class Now:
                     *(kind, one.object, "/share/recalls/*", Tone.WARNING),
                     since=one.at,
                     mark=str(one.n),
-                    of=str(one.n),
                     values={
                         "object": one.object,
                         "many": str(one.many),
@@ -463,7 +469,7 @@ class Now:
             row = row_of(
                 "behalf", "behalf", "/share/behalf", Tone.WARNING, values=values
             )
-            found.add(came, [row])
+            found.add(1, [row])
         return found
 
     # Contacts and keys
@@ -488,7 +494,7 @@ class Now:
         for held in self._contacts.all():
             if not held.believed:
                 continue
-            card, path = held.card, "/contacts/*"
+            card, path = held.card, "/contacts/card/*"
             values = {"card": card.name, "party": card.party}
             if held.stale(now, days):
                 since = held.verified
@@ -535,7 +541,4 @@ class Now:
 
 
 def _feed(kind: str, since: int, tone: Tone, values: Mapping[str, str]) -> Row:
-    mark = values.get("batch", "")
-    return row_of(
-        kind, values["feed"], "/feeds", tone, since=since, mark=mark, values=values
-    )
+    return row_of(kind, values["feed"], "/feeds", tone, since=since, values=values)

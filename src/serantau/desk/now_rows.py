@@ -13,6 +13,7 @@ from serantau.records.waits import MOST, SHOWN
 from serantau.rules.role import Power
 
 _SAID: Final = 300
+_NAMED: Final = 120
 _LATER: Final = 1 << 62
 
 
@@ -67,7 +68,7 @@ class Row:
 
     kind: what it is; the page has its words. about: the id of what it is about. values:
     what the words name. since, due: instants, 0 for none. place: the page that handles
-    it, `*` for an id; empty for none. path: that page, with the id. mark: tells rows
+    it, `*` for the id; empty for none. path: that page, with the id. mark: tells rows
     about the same thing apart.
     """
 
@@ -110,7 +111,7 @@ class Gathered:
     def add(self, many: int, rows: Sequence[Row]) -> None:
         """Take rows, and how many there are of them."""
         self.rows += rows
-        self.rest += max(many - len(rows), 0)
+        self.rest += many - len(rows)
         self.more |= many >= MOST
 
 
@@ -124,15 +125,16 @@ def row_of(
     since: int = 0,
     due: int = 0,
     mark: str = "",
-    of: str = "",
 ) -> Row:
-    """Make a row; what it names is cut, since others may have written it.
-
-    of: the id that the place takes, when it is not `about`.
-    """
-    cut = {name: said[:_SAID] for name, said in values.items()}
-    path = place.replace("*", quote(of or about, safe=""))
+    """Make a row; what it names is cut, since others may have written it."""
+    cut = {name: _short(name, said) for name, said in values.items()}
+    path = place.replace("*", quote(about, safe=""))
     return Row(kind, about, cut, since, tone, place, path, due, mark)
+
+
+def _short(name: str, said: str) -> str:
+    most = _SAID if name == "said" else _NAMED
+    return said if len(said) <= most else f"{said[: most - 1]}…"
 
 
 def lateness(due: int, now: int) -> Tone:
