@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from serantau.clock import instant
-from serantau.config import NodeConfig, NodeSection, StoreSection
+from serantau.config import HttpSection, NodeConfig, NodeSection, StoreSection
 from serantau.desk.handout import Handout
 from serantau.desk.intake import Intake
 from serantau.desk.share import Share
@@ -261,12 +261,15 @@ class World:
         self.node.close()
 
 
-def make_world(home: Path, store_url: str = "") -> World:
+def make_world(
+    home: Path, store_url: str = "", http: HttpSection | None = None
+) -> World:
     """Found the node, and load every case in an order in which all can go wrong."""
     config = NodeConfig(
         home=home,
         node=NodeSection(member="th", team="ThaiCERT"),
         store=StoreSection(url=store_url),
+        http=http or HttpSection(),
     )
     node = Node(config)
     everyone = Access(read=(EVERYONE,))

@@ -72,6 +72,7 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_host, metrics_port: a listener of its own for Prometheus; port 0 is off.
     login_attempts: wrong passwords a name or address may try within five minutes.
     session_hours, session_idle_minutes: after which people sign in to the pages anew.
+    pages_a_second: that one session, or the strangers of one network, may ask for.
     second_factor: `asked` of who has one, or `needed` by everyone at the pages.
     """
 
@@ -86,6 +87,7 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     login_attempts: int = 10
     session_hours: int = 12
     session_idle_minutes: int = 60
+    pages_a_second: int = 20
     second_factor: str = "asked"
 
 

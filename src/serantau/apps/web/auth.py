@@ -173,7 +173,7 @@ class Logins:
             Unauthenticated: nobody may come in with these.
             TooMany: too many wrong ones came under this name or from this address.
         """
-        network = _network(address)
+        network = network_of(address)
         if credentials.bearer:
             return self._by_token(credentials, network)
         return self._remembered(credentials, network) or self._by_password(
@@ -189,7 +189,7 @@ class Logins:
         Raises:
             TooMany: too many wrong ones came for this name or from this address.
         """
-        keys = (("second", name), ("address", _network(address)))
+        keys = (("second", name), ("address", network_of(address)))
         with self._lock:
             self._refuse_if_over(*keys)
         found = check()
@@ -206,7 +206,7 @@ class Logins:
         Raises:
             TooMany: many did so from this address.
         """
-        key = ("address", _network(address))
+        key = ("address", network_of(address))
         with self._lock:
             wait = self._begun.wait(key)
             if wait:
@@ -301,7 +301,7 @@ class Logins:
             )
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Give what counts as one address: for IPv6 its /64, which one host owns."""
     try:
         found = ipaddress.ip_address(address)

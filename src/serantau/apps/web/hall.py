@@ -25,6 +25,7 @@ from litestar.datastructures import State
 from serantau.apps.web.auth import Logins, challenge, read_credentials
 from serantau.apps.web.lanes import Pages
 from serantau.apps.web.metrics import Metrics
+from serantau.apps.web.pages.pace import Pace
 from serantau.desk.abroad import Abroad
 from serantau.desk.intake import Intake
 from serantau.desk.recall_line import RecallLine
@@ -115,6 +116,7 @@ class Hall:
         self.logins = Logins(node)
         self.signin = SignIn(node)
         self.sessions = self.signin.sessions
+        self.pace = Pace(node.config.http.pages_a_second)
         self.metrics = Metrics(node)
         self.challenge = challenge(f"Serantau {node.config.node.member}")
         self._pages = Pages(node)

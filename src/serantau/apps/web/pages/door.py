@@ -20,6 +20,7 @@ from litestar import Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
+from serantau.apps.web.auth import network_of
 from serantau.apps.web.hall import Asking, Lane, hall_of
 from serantau.apps.web.pages import view
 from serantau.apps.web.pages.form import CSRF, Form
@@ -96,6 +97,7 @@ async def _guard(connection: Connection, handler: BaseRouteHandler) -> None:
         SignInNeeded: nobody is signed in.
         SecondNeeded: a second factor has to be set up before this.
         Forbidden: this role may not, or another site's page asks.
+        TooMany: this session or network asks too fast.
     """
     request: Any = connection
     scope: Any = connection.scope
@@ -113,6 +115,7 @@ async def _guard(connection: Connection, handler: BaseRouteHandler) -> None:
 
         signed = await hall.run(Lane.DESK, find)
     scope[_SIGNED], scope[_COOKIE_TEXT] = signed, secret if signed else ""
+    hall.pace.take(signed.number if signed else network_of(hall.address(request)))
     if signed is not None:
         act_as(By(signed.caller.user, WAY))
         if signed.stale:
