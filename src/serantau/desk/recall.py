@@ -8,7 +8,8 @@ gave it is in the release log; they are told, and their answers stand beside it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,6 +71,18 @@ class _Given:
     ways: set[str] = field(default_factory=set)
     got: int = _END_OF_TIME
     versions: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A recall in a list. answers: how many parties by answer, "" for none yet.
+
+    own: what this node answered another's.
+    """
+
+    held: Held
+    answers: Mapping[str, int]
+    own: str
 
 
 class Recalling:
@@ -500,13 +513,28 @@ class Recalling:
         with self._node.db.read() as tx:
             return bool(self.parties.addressed(tx, caller.party.name, after, 1))
 
-    def told(self, object_id: str) -> list[Told]:
+    def newest(self, before: int, limit: int) -> list[Listed]:
+        """List recalls before a number, newest first, as they were last worked out."""
+        with self._node.db.read() as tx:
+            several = self.rows.newest(tx, before=before, limit=limit)
+            said = self.parties.states(tx, (one.number for one in several))
+        found = []
+        for one in several:
+            states = said.get(one.number, {})
+            own = states.pop(self._own, "")
+            found.append(Listed(one, Counter(states.values()), own))
+        return found
+
+    def told(self, object_id: str, *, settled: bool = True) -> list[Told]:
         """Tell the recalls of an object, and how it stands with each party.
+
+        settled: work out what is due before.
 
         Raises:
             NotFound: there is none.
         """
-        self.settle()
+        if settled:
+            self.settle()
         with self._node.db.read() as tx:
             several = self.rows.of_object(tx, object_id)
             if not several:

@@ -108,6 +108,19 @@ class Addressees:
         )
 
     @staticmethod
+    def states(tx: Tx, recalls: Iterable[int]) -> dict[int, dict[str, str]]:
+        """Give what each party of some recalls answered, "" for nothing."""
+        found: dict[int, dict[str, str]] = {}
+        for row in tx.rows(
+            "SELECT recall, party, max(state) AS state FROM recall_party WHERE "
+            + tx.among("recall", "recalls")
+            + " GROUP BY recall, party",
+            recalls=tx.array(recalls),
+        ):
+            found.setdefault(int(row.recall), {})[row.party] = row.state
+        return found
+
+    @staticmethod
     def told_by(tx: Tx, recall: int, via: str) -> int:
         """Count the parties that a relay has told of."""
         return int(

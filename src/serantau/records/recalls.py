@@ -190,6 +190,16 @@ class Recalls:
         )
 
     @staticmethod
+    def newest(tx: Tx, *, before: int = 0, limit: int = _MOST) -> list[Held]:
+        """Give recalls before a number, newest first; with 0 the last ones."""
+        return _held(
+            tx,
+            "WHERE n < :before ORDER BY n DESC LIMIT :most",
+            before=before or 2**62,
+            most=limit,
+        )
+
+    @staticmethod
     def doubted(tx: Tx) -> list[Held]:
         """Give what came and was not believed."""
         return _held(tx, "WHERE hold = 0 ORDER BY n")

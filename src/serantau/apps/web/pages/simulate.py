@@ -74,7 +74,7 @@ def alike(diff: Diff) -> list[Alike]:
     return sorted(rows, key=lambda row: (not row.turn.released, -row.turn.objects))
 
 
-def supposed_of(form: Form, words: Callable[[str], str]) -> Supposed:
+def supposed_of(form: Form, _: Callable[[str], str]) -> Supposed:
     """Read the change that a form supposes; its faults are in the form."""
     what = form.choice("what", _CHANGES)
     if what == "party":
@@ -89,7 +89,7 @@ def supposed_of(form: Form, words: Callable[[str], str]) -> Supposed:
             until=form.line("until", needed=False) or None,
         )
         if form.ok and change == PartyChange():
-            form.fault("party", words("Say what would change of it."))
+            form.fault("party", _("Say what would change of it."))
         return Supposed(parties={name: change})
     if what == "circle":
         name = form.line("circle")
@@ -242,8 +242,8 @@ async def applied(request: Asking, form: Form) -> Response[bytes]:
     except Moved as moved:
         return await _diff(request, supposed, moved.diff, moved=True)
     except Forbidden as fault:
-        words = f"{fault} {fault.mend}"
-        return await _forms(request, Form(), status=HTTPStatus.CONFLICT, wrong=words)
+        said = str(fault)
+        return await _forms(request, Form(), status=HTTPStatus.CONFLICT, wrong=said)
     return gone_to(request, "/share", "applied")
 
 
