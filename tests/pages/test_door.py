@@ -152,3 +152,12 @@ def test_a_session_ends_by_rest_and_with_its_user(pages: Pages) -> None:
     with node.db.write() as tx:
         node.registry.set_user(tx, "mira", disabled=True)
     assert "mira" not in again.get("/styleguide").text
+
+
+def test_a_letter_that_turns_text_round_is_shown_and_turns_nothing(
+    pages: Pages,
+) -> None:
+    answer = pages.stranger().send("/sign-in", name="\u202egnp.exe", password="x")
+    assert answer.status_code == 422
+    assert 'value="&lt;U+202E&gt;gnp.exe"' in answer.text
+    assert "\u202e" not in answer.text

@@ -7,6 +7,7 @@ of the catalogues in `data/languages`, read as they stand: there is nothing to c
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from markupsafe import Markup
 from serantau.apps.web.pages.catalogue import DRAFTED, FOLDER, catalogue
 from serantau.clock import moment
 from serantau.errors import NotFound
+from serantau.rules.case_mail import plain
 from serantau.rules.text import defang
 
 ENGLISH: Final = "en"
@@ -40,6 +42,8 @@ _MEDIA: Final[Mapping[str, str]] = {
     ".txt": "text/plain",
     ".woff2": "font/woff2",
 }
+# Unicode's embeddings, overrides and isolates (UAX #9): no page of ours has one.
+_TURNING: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _GZIP: Final = 31
 _PACKED_ABOVE: Final = 1024
 
@@ -192,7 +196,7 @@ def _environment(language: str) -> Environment:
     )
     install: Any = made
     install.install_gettext_translations(words(language), newstyle=True)
-    made.filters.update({"when": _when, "defang": defang})
+    made.filters.update({"when": _when, "defang": defang, "plain": plain})
     made.globals.update(
         {"asset": asset, "language": language, "drafted": drafted(language)}
     )
@@ -201,4 +205,10 @@ def _environment(language: str) -> Environment:
 
 def render(template: str, language: str, values: Mapping[str, Any]) -> str:
     """Render a template. `values` has besides the page's own those of `door.shown`."""
-    return _environment(language).get_template(template).render(values)
+    text = _environment(language).get_template(template).render(values)
+    return _TURNING.sub(_seen, text)
+
+
+def _seen(letter: re.Match[str]) -> str:
+    """Show a letter that would turn round what follows: `exe.png` may be `gnp.exe`."""
+    return f"&lt;U+{ord(letter[0]):04X}&gt;"
