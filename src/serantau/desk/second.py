@@ -99,7 +99,8 @@ class Second:
         Raises:
             NotFound: the user has none of this number.
         """
-        if not factors.drop(tx, user, *factors.SECOND, number=number):
+        kinds = (*factors.SECOND, factors.OIDC)
+        if not factors.drop(tx, user, *kinds, number=number):
             raise NotFound("There is no such second factor.")
         if not factors.of(tx, user, *factors.SECOND):
             factors.drop(tx, user, factors.RECOVERY)

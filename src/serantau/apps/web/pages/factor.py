@@ -43,12 +43,14 @@ async def second(request: Asking) -> Response[bytes]:
 
 async def _shown(request: Asking, form: Form, status: int = 200) -> Response[bytes]:
     signed, node = signed_of(request), node_of(request)
+    oidc = node.config.oidc
 
     def work(tx: Tx) -> dict[str, Any]:
         held = account(tx, signed.user)
         desk = Second(node)
         return {
-            "held": factors.of(tx, signed.user, *factors.SECOND),
+            "held": factors.of(tx, signed.user, *factors.SECOND, factors.OIDC),
+            "second": bool(factors.of(tx, signed.user, *factors.SECOND)),
             "left": desk.codes_left(tx, signed.user),
             "pending": desk.pending(tx, signed.user, signed.caller.user),
             "ask": not is_fresh(request) and held is not None and held.password,
@@ -61,6 +63,7 @@ async def _shown(request: Asking, form: Form, status: int = 200) -> Response[byt
         form=form,
         must=lacks_second(node, signed),
         passkeys=place_of(request).usable,
+        provider=(oidc.title or oidc.issuer) if oidc.issuer else "",
         **await reading(request, work),
     )
 
