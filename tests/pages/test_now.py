@@ -3,9 +3,11 @@
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx2
 import orjson
@@ -29,9 +31,17 @@ from serantau.records.seen import Seen
 from serantau.records.sessions import Person, Sessions
 from visitors import Pages, pages_of, signed_in, text_of
 
+T = TypeVar("T")
+
 CLOCK = SetClock()
 MINUTE = 60_000_000
 HOSTILE = "<script>alert(1)</script>\u202e{case}%(n)s"
+
+
+def in_a_thread(scenario: Coroutine[Any, Any, T]) -> T:
+    """Run it beside this thread, in which the loop of a browser may be running."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, scenario).result()
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +230,7 @@ def test_fifty_open_pages_are_told_names_and_counts_and_nothing_else(
             await asyncio.to_thread(refuse, node, "told-to-fifty")
             return await asyncio.gather(*(event(one, "changed") for one in lines))
 
-    said = [orjson.loads(each) for each in asyncio.run(scenario())]
+    said = [orjson.loads(each) for each in in_a_thread(scenario())]
     assert len(said) == 50
     for each in said:
         assert set(each) == {"parts", "total"}
@@ -253,7 +263,7 @@ def test_a_guests_line_tells_of_its_case_and_of_no_other(
                     return [*said, await anext(lines)]
         return said
 
-    said = [each for each in asyncio.run(scenario()) if each and each[0] != ":"]
+    said = [each for each in in_a_thread(scenario()) if each and each[0] != ":"]
     assert said[0].startswith("id: ")
     assert said[1:] == [
         *("event: changed", 'data: {"parts":{"case":1},"total":0}'),
@@ -271,8 +281,8 @@ def test_who_may_be_told_nothing_gets_no_line(node: Node, address: str) -> None:
         except PermissionError as refused:
             return refused.args[0]
 
-    assert asyncio.run(status(outsider)) == 403
-    assert asyncio.run(status("nobody")) == 303
+    assert in_a_thread(status(outsider)) == 403
+    assert in_a_thread(status("nobody")) == 303
 
 
 def test_a_user_has_so_many_windows_and_no_more(
@@ -290,7 +300,7 @@ def test_a_user_has_so_many_windows_and_no_more(
             except PermissionError as refused:
                 return refused.args[0]
 
-    assert asyncio.run(scenario()) == 429
+    assert in_a_thread(scenario()) == 429
 
 
 def test_a_line_ends_with_its_session(node: Node, address: str) -> None:
@@ -311,7 +321,7 @@ def test_a_line_ends_with_its_session(node: Node, address: str) -> None:
             await event(other, "changed")
             return ended
 
-    assert asyncio.run(scenario()) == ""
+    assert in_a_thread(scenario()) == ""
 
 
 def test_a_line_of_who_was_locked_out_or_may_less_is_closed(
@@ -331,7 +341,7 @@ def test_a_line_of_who_was_locked_out_or_may_less_is_closed(
             await asyncio.to_thread(sink, disabled=True)
             await event(lines, "ended")
 
-    asyncio.run(scenario())
+    in_a_thread(scenario())
 
 
 def test_a_window_that_comes_back_is_told_what_it_missed(
@@ -350,7 +360,7 @@ def test_a_window_that_comes_back_is_told_what_it_missed(
             async with line(address, secret, f"/live?since={rubbish}"):
                 pass
 
-    asyncio.run(scenario())
+    in_a_thread(scenario())
 
 
 def test_a_server_that_stops_lets_its_pages_go(node: Node) -> None:
