@@ -61,8 +61,8 @@ def test_exactly_the_fields_that_would_go_are_shown(desk: SharingDesk) -> None:
     assert "granular-derived-instead" in said
     assert "Another object goes instead" in said
     fields = said.partition("Fields")[2]
-    assert "stays description" in fields
-    assert "goes name parted" in fields
+    assert "description stays" in fields
+    assert "name goes parted" in fields
     held_back = mali.read(f"/share/sg/object/{desk.made['red']['id']}")
     assert " goes " not in held_back.partition("Fields")[2]
 
@@ -73,7 +73,7 @@ def test_what_is_shown_to_go_is_what_goes(desk: SharingDesk) -> None:
         went = set(desk.gives(user))
         for name in ("clear", "green", "watched", "red"):
             one = desk.made[name]["id"]
-            shown = "goes name" in mali.read(f"/share/{party}/object/{one}")
+            shown = "name goes" in mali.read(f"/share/{party}/object/{one}")
             assert shown == (one in went), (party, name)
 
 

@@ -30,11 +30,12 @@ class Place:
 
 PLACES: Final[tuple[Place, ...]] = (
     Place("/now", N_("Now"), Power.CASES, "n"),
-    Place("/audit", N_("Audit"), Power.AUDIT, "u"),
     Place("/objects", N_("Objects"), Power.SEE, "o"),
     Place("/share", N_("Share"), Power.SEE, "s"),
     Place("/contacts", N_("Contacts"), Power.CASES, "t"),
     Place("/peers", N_("Peers"), Power.SEE, "p"),
+    Place("/audit", N_("Audit"), Power.AUDIT, "u"),
+    Place("/my", N_("Given to you"), Power.OWN, "m", outside=True),
 )
 
 

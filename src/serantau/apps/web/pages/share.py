@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from litestar import Response
 from serantau.apps.web.hall import Asking, Lane, hall_of, state_of
 from serantau.apps.web.pages.door import doing, gone_to, node_of, page, shown
 from serantau.desk.audit import note_reading
-from serantau.desk.outlook import SHOWN, Outlook
+from serantau.desk.outlook import SHOWN, Item, Outlook, Tally
 from serantau.errors import NotFound, SerantauError
 from serantau.rules.release import RULES
 from serantau.rules.role import Power
@@ -25,6 +25,15 @@ _QUERY: Final = 500
 _DIGITS: Final = 18
 _WHAT: Final = "share preview"
 _counting: set[asyncio.Task[None]] = set()
+
+
+def alike(tallies: Sequence[Tally]) -> list[tuple[Tally, list[Tally]]]:
+    """Give one row for all parties of a kind that get the same by the same rules."""
+    found: dict[tuple[object, ...], list[Tally]] = {}
+    for each in tallies:
+        key = (each.party.kind, tuple(each.released), tuple(each.withheld))
+        found.setdefault(key, []).append(each)
+    return [(several[0], several) for several in found.values()]
 
 
 def outlook_of(request: Asking) -> Outlook:
@@ -54,13 +63,19 @@ def named(request: Asking, name: str) -> str:
     return str(request.path_params[name])
 
 
-async def _looked(request: Asking, asked: str, work: Callable[[Outlook], T]) -> T:
+async def _looked(
+    request: Asking,
+    asked: str,
+    work: Callable[[Outlook], T],
+    ids: Callable[[T], Sequence[str]] = lambda _: (),
+) -> T:
     """Look, write down that somebody did, and count anew behind the answer if due."""
     node, outlook = node_of(request), outlook_of(request)
 
     def within() -> tuple[T, bool]:
         found = work(outlook)
-        note_reading(node, _WHAT, asked)
+        named = ids(found)
+        note_reading(node, _WHAT, asked, count=len(named), objects=named)
         return found, outlook.stale()
 
     found, stale = await doing(request, within)
@@ -84,7 +99,12 @@ async def share(request: Asking) -> Response[bytes]:
     query = query_of(request)
     tallies, counted = await _looked(request, query, lambda held: held.all(query))
     return await shown(
-        request, "share.html", tallies=tallies, counted=counted, query=query
+        request,
+        "share.html",
+        tallies=tallies,
+        rows=alike(tallies),
+        counted=counted,
+        query=query,
     )
 
 
@@ -118,13 +138,17 @@ async def share_objects(request: Asking) -> Response[bytes]:
     number, before = int(request.path_params["number"]), whole(request, "before")
     node = node_of(request)
 
-    def work(held: Outlook) -> tuple[str, list[object], bool]:
+    def work(held: Outlook) -> tuple[str, list[Item], bool]:
         with node.db.read() as tx:
             node.registry.party(tx, name)
-        words, items, more = held.objects(number, query, before)
-        return words, list(items), more
+        return held.objects(number, query, before)
 
-    words, items, more = await _looked(request, f"{name} {query}".strip(), work)
+    words, items, more = await _looked(
+        request,
+        f"{name} {query}".strip(),
+        work,
+        lambda found: [item.id for item in found[1]],
+    )
     return await shown(
         request,
         "share-objects.html",

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
+import orjson
 from litestar import Response
 
 from serantau import typed
@@ -175,7 +176,7 @@ def _said(supposed: Supposed) -> list[tuple[str, str]]:
     for name, party in supposed.parties.items():
         plain: dict[str, object] = msgspec.to_builtins(party)
         told += [
-            (f"{name}: {field}", str(value))
+            (f"{name}: {field}", orjson.dumps(value).decode().strip('"'))
             for field, value in plain.items()
             if value is not None
         ]
