@@ -40,6 +40,7 @@ BODIES = {
     "desk/compose.py": "this node's own objects, changed by its own people",
     "desk/shelf.py": "told to the node's own people",
     "apps/web/pages/object_page.py": "told to the node's own people",
+    "desk/seen_matrix.py": "told to the node's own people",
     "desk/dossier.py": "told to the node's own people",
     "desk/contacts.py": "contact cards, told to the node's own people",
     "apps/web/api/objects.py": "told to the node's own people",

@@ -191,12 +191,7 @@ def outcome(node: Node, marks: Marks) -> Outcome:
 def _outcome(node: Node, tx: Tx, marks: Marks) -> Outcome:
     audiences = node.audiences
     parties = audiences.parties(tx)
-    names = {party.name for party in parties.values()}
-    for name in marks.parties:
-        if name not in names:
-            raise NotFound(
-                f"No party is named {name!r}.", mend="Names are like th or sg."
-            )
+    _check_parties(parties.values(), marks)
     known = known_with(audiences.known(tx), marks.definitions())
     marked = MarkingSet(refs=marks.refs())
     circles, now = audiences.circles(tx), tx.clock.now()
@@ -219,6 +214,15 @@ def _outcome(node: Node, tx: Tx, marks: Marks) -> Outcome:
     ]
     order = sorted(verdicts, key=lambda one: (not one[1].released, one[0].name))
     return Outcome(label_of(known, marked), order)
+
+
+def _check_parties(parties: Iterable[Party], marks: Marks) -> None:
+    names = {party.name for party in parties}
+    for name in marks.parties:
+        if name not in names:
+            raise NotFound(
+                f"No party is named {name!r}.", mend="Names are like th or sg."
+            )
 
 
 def known_with(
@@ -263,6 +267,7 @@ def make(node: Node, draft: Draft, user: str) -> list[str]:
     Raises:
         ConfigError: the node has no identity to sign with.
         BadRequest: nothing to make, or a time that has passed.
+        NotFound: it is meant for a party that is not here.
         Conflict: the store refused one; nothing was stored.
     """
     own = _identity(node)
@@ -299,6 +304,7 @@ def make(node: Node, draft: Draft, user: str) -> list[str]:
     with node.db.write() as tx:
         if node.search.versions(tx, ids[0], hidden=True):
             return ids  # the form was sent before
+        _check_parties(node.audiences.parties(tx).values(), draft.marks)
         _admit(node, tx, [*draft.marks.definitions(), *made], user)
         for one in made:
             acts.decided(tx, "made an object", str(one["id"]), after=_told(one))
@@ -414,6 +420,7 @@ def revise(node: Node, held: Own, change: Change, user: str) -> bool:
                 "Somebody made a newer version of this object meanwhile.",
                 mend="Nothing was stored. Open it again, and change that one.",
             )
+        _check_parties(node.audiences.parties(tx).values(), change.marks)
         before = orjson.loads(newest.body)
         after = _changed(unsigned(before), change)
         if not _differing(before, after):

@@ -122,16 +122,34 @@ class Quarantine:
         )
         return [_held(row) for row in rows]
 
+    @staticmethod
+    def counts(tx: Tx, most: int) -> Sequence[tuple[str, int]]:
+        """Count the newest of what is held by the rule that refused it."""
+        rows = tx.rows(
+            "SELECT rule, count(*) AS held FROM (SELECT rule FROM quarantine "
+            "ORDER BY n DESC LIMIT :most) q GROUP BY rule ORDER BY 2 DESC, rule",
+            most=most,
+        )
+        return [(str(row.rule), int(row.held)) for row in rows]
+
     def list(
-        self, tx: Tx, *, after: int = 0, limit: int = 100, source: str = ""
+        self,
+        tx: Tx,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        source: str = "",
+        rule: str = "",
     ) -> list[Held]:
         """List what is held, oldest first."""
         rows = tx.rows(
             f"SELECT {_COLUMNS} FROM quarantine WHERE n > :after "
-            "AND (:source = '' OR source = :source) ORDER BY n LIMIT :limit",
+            "AND (:source = '' OR source = :source) "
+            "AND (:rule = '' OR rule = :rule) ORDER BY n LIMIT :limit",
             after=after,
             limit=limit,
             source=source,
+            rule=rule,
         )
         return [_held(row) for row in rows]
 
