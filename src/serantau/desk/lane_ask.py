@@ -20,12 +20,16 @@ from serantau.clock import instant
 from serantau.config import FEED
 from serantau.desk.lane_kernel import FORMATS
 from serantau.desk.whole import whole
-from serantau.errors import BadRequest, NotFound
+from serantau.errors import BadInput, BadRequest, NotFound
 from serantau.lane.archive import Archive
 from serantau.lane.condition import ANY, equals
 from serantau.lane.formats.form import read_form
 from serantau.lane.formats.guess import guess
+from serantau.lane.formats.reading import read
 from serantau.lane.formats.registry import Formats
+from serantau.lane.formats.rows import Piece
+from serantau.lane.formats.source import opening
+from serantau.lane.origin import Origin
 from serantau.node import Node
 from serantau.records.batches import Batches
 from serantau.rules.notice import RISKY, is_risky
@@ -65,14 +69,34 @@ def propose(node: Node, head: bytes, name: str) -> Proposal:
         BadInput: there is no row in it.
     """
     found = guess(head, name=name, received=node.clock.now())
-    rows = found.preview.frame.drop(
-        "received", "batch", "number", "feed", strict=False
-    ).head(20)
+    return _proposal(found.text, found.notes, found.preview)
+
+
+def try_format(node: Node, head: bytes, name: str, text: str) -> Proposal:
+    """Show what a format makes of a file's first bytes; nothing is kept.
+
+    Raises:
+        ConfigError: the text is no format.
+        BadInput: it reads no row of the file.
+    """
+    form = read_form(text, "tried", "the format")
+    _, opened = opening(name, head)
+    origin = Origin("preview", "0" * 64, node.clock.now(), name)
+    piece = next(read(opened.encode(), form, origin), None)
+    if piece is None:
+        raise BadInput("There is no row in it.")
+    return _proposal(text, (), piece)
+
+
+def _proposal(text: str, notes: tuple[str, ...], preview: Piece) -> Proposal:
+    rows = preview.frame.drop("received", "batch", "number", "feed", strict=False).head(
+        20
+    )
     told = [
         {key: value for key, value in row.items() if value is not None}
         for row in rows.iter_rows(named=True)
     ]
-    return Proposal(found.text, found.notes, told, found.preview.rejects.height)
+    return Proposal(text, notes, told, preview.rejects.height)
 
 
 def keep_format(node: Node, name: str, text: str) -> Path:

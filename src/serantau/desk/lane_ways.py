@@ -102,7 +102,7 @@ class Ways:
         return found
 
     def look(self, name: str, *, now: bool = False) -> Looked | None:
-        """Look at one feed; gives None when it is not due, or comes by itself.
+        """Look at one feed; gives None when it is not due, paused, or comes by itself.
 
         Args:
             name: of a feed in the settings.
@@ -131,7 +131,8 @@ class Ways:
         with self.lane.node.db.write() as tx:
             now = tx.clock.now()
             look = self.lane.feeds.get(tx, name, address)
-            if look.due > now and not due_or_not:
+            waits = look.due > now or self.lane.feeds.paused(tx, name)
+            if waits and not due_or_not:
                 return None
             until = now + int(_LOOK_SECONDS * _SECOND)
             self.lane.feeds.put(tx, replace(look, due=until))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serantau.records import tables
+from serantau.records import acts, tables
 from serantau.records.database import Tx
 
 
@@ -33,6 +33,7 @@ class Look:
 _NAMES = tuple(column.name for column in tables.feed.columns)
 _COLUMNS = ", ".join(_NAMES)
 _FAULT = 1000
+_PAUSED = "feed paused "
 
 
 class Feeds:
@@ -56,6 +57,22 @@ class Feeds:
             f"ON CONFLICT (name) DO UPDATE SET {changes}",
             **values,
         )
+
+    def pause(self, tx: Tx, name: str, paused: bool, why: str = "") -> None:
+        """Look at a feed by the clock no more, or again; `why`: the reason."""
+        acts.decided(tx, "paused a feed" if paused else "resumed a feed", name, why=why)
+        tx.run("DELETE FROM meta WHERE name = :name", name=_PAUSED + name)
+        if paused:
+            tx.run(
+                "INSERT INTO meta (name, value) VALUES (:name, :at)",
+                name=_PAUSED + name,
+                at=str(tx.clock.now()),
+            )
+
+    def paused(self, tx: Tx, name: str) -> int:
+        """Give since when a feed is paused, as an instant; 0: it is not."""
+        found = tx.value("SELECT value FROM meta WHERE name = :n", n=_PAUSED + name)
+        return int(found or 0)
 
     def all(self, tx: Tx) -> list[Look]:
         """Give all that were ever looked at, by name."""
