@@ -31,6 +31,7 @@ BODIES = {
     "desk/case_incident.py": "this node's own incident, compared with the state",
     "desk/case_flood.py": "entries that come in, counted by whose they are",
     "desk/case_log.py": "entries that just came in, to be folded here",
+    "desk/case_reach.py": "evidence, told to the node's own people",
     "desk/case_who.py": "evidence, told to the node's own people",
     "desk/cases.py": "what this node writes, on its way into its store",
     "desk/keys.py": "what came in or is held, to see whether its signature holds",

@@ -21,7 +21,7 @@ from serantau.desk.case_paper import Era, Facts, Language, paper_of, values_in
 from serantau.desk.contacts import Contacts
 from serantau.desk.handover import bundle_of
 from serantau.desk.share import HandedOver, Share
-from serantau.errors import Forbidden
+from serantau.errors import Forbidden, NotFound
 from serantau.node import Node
 from serantau.records.cases import Cases
 from serantau.records.database import Tx
@@ -44,6 +44,8 @@ from serantau.wire.paper import markdown
 
 EXPORT: Final = "case-export"
 """The way by which a case leaves as a file, as the release log has it."""
+GUEST: Final = "case-page"
+"""The way by which it leaves on a page that a guest reads."""
 _ENTRY: Final = f"{TYPE}--"
 _SECOND: Final = 1_000_000
 
@@ -142,11 +144,34 @@ class Exporter:
             absent=absent,
         )
 
+    def show(self, name: str, party: str) -> Facts:
+        """Give what a guest of a party sees of a case on a page, and log it.
+
+        It is worked out of the bodies that desk/share hands over for the party, as a
+        paper is, and of nothing else.
+
+        Raises:
+            NotFound: no such case, or the party may have nothing of it: which, is not
+                told.
+        """
+        with self._node.db.read() as tx:
+            case = self._cases.find(tx, name).id
+            chosen, _ = self._chosen(tx, case)
+        first = self._hand(case, party, GUEST, chosen, None, look=True)
+        bodies: Mapping[str, bytes] = {}
+        if case in first.bodies:
+            chosen += self._named(first.bodies.values(), Form.MARKDOWN)
+            bodies = self._hand(case, party, GUEST, chosen, None, look=False).bodies
+        if case not in bodies:
+            raise NotFound("There is no such case.")
+        folded, objects = self._folded(case, bodies)
+        return self._facts(folded, objects, bodies, party)
+
     def _hand(
         self,
         case: str,
         party: str,
-        form: Form,
+        way: str,
         ids: Iterable[str],
         purpose: Purpose | None,
         *,
@@ -156,10 +181,10 @@ class Exporter:
             party,
             ids,
             purpose=purpose,
-            case=f"{case} as {form}",
+            case=case if way == GUEST else f"{case} as {way}",
             actor=self._actor,
             look=look,
-            way=EXPORT,
+            way=GUEST if way == GUEST else EXPORT,
             by=Way.MACHINE,
         )
 
@@ -228,13 +253,7 @@ class Exporter:
         realm = self._node.config.node.realm
         if form is Form.STIX:
             return bundle_of(bodies, realm)
-        entries = [bodies[one] for one in bodies if one.startswith(_ENTRY)]
-        folded = Case(case, map(read_entry, entries))
-        objects = {
-            one: orjson.loads(bodies[one])
-            for one in folded.state.evidence
-            if one in bodies
-        }
+        folded, objects = self._folded(case, bodies)
         if form is Form.IODEF:
             return iodef(self._told(folded, objects, bodies))
         facts = self._facts(folded, objects, bodies, party)
@@ -248,6 +267,20 @@ class Exporter:
         from serantau.wire.paper_pdf import pdf
 
         return pdf(paper)
+
+    @staticmethod
+    def _folded(
+        case: str, bodies: Mapping[str, bytes]
+    ) -> tuple[Case, dict[str, dict[str, Any]]]:
+        """Fold the entries that were handed over, and read the evidence among it."""
+        entries = [bodies[one] for one in bodies if one.startswith(_ENTRY)]
+        folded = Case(case, map(read_entry, entries))
+        objects = {
+            one: orjson.loads(bodies[one])
+            for one in folded.state.evidence
+            if one in bodies
+        }
+        return folded, objects
 
     def _names(self, folded: Case, bodies: Mapping[str, bytes]) -> dict[str, str]:
         """Give what parties are called: by no name that only this node uses."""

@@ -7,7 +7,7 @@ events, so both say the same of the same address.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ from serantau.rules.case_entry import TYPE
 from serantau.rules.party import Kind, Party
 from serantau.rules.refusal import Refused
 from serantau.rules.stix import ObjectVersion
+from serantau.rules.text import find_values
 from serantau.rules.who import Fact, Proposal, Reason, facts_in, in_sector, propose
 
 EVENT_DAYS: Final = 30
@@ -80,6 +81,21 @@ class WhoMustKnow:
     read: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """What somebody pasted, and who is proposed for it.
+
+    objects: ids that are here; gone: ids that are not. values: (kind, value) of the
+    addresses, names and so on that were found. read: ids of all that was looked at.
+    """
+
+    objects: tuple[str, ...]
+    gone: tuple[str, ...]
+    values: tuple[tuple[str, str], ...]
+    suggestions: tuple[Suggestion, ...]
+    read: tuple[str, ...]
+
+
 def who(node: Node, name: str, *, events: bool = True) -> WhoMustKnow:
     """Propose who should be in a case.
 
@@ -92,11 +108,41 @@ def who(node: Node, name: str, *, events: bool = True) -> WhoMustKnow:
         NotFound: no such case.
         StoreError: the archive cannot be read.
     """
-    share, cases = Share(node), Cases()
+    cases = Cases()
     with node.db.read() as tx:
         summary = cases.find(tx, name)
         state = Case(summary.id, cases.entries(tx, summary.id)).state
         held, gone = _evidence(node, tx, list(state.evidence))
+    suggestions, read = _proposed(node, held, state.parts, events=events)
+    return WhoMustKnow(summary, suggestions, len(held), tuple(gone), tuple(read))
+
+
+def pasted(node: Node, text: str) -> Pasted:
+    """Propose who should be in a case that is about what somebody pasted."""
+    ids = [one for one in dict.fromkeys(text.replace(",", " ").split()) if "--" in one]
+    with node.db.read() as tx:
+        held, gone = _evidence(node, tx, ids[:_MOST_NEXT])
+    values = find_values(text)[:_MOST_NEXT]
+    suggestions, read = _proposed(node, held, (), more=values, events=False)
+    return Pasted(
+        tuple(one.id for one in held), tuple(gone), tuple(values), suggestions, read
+    )
+
+
+def _proposed(
+    node: Node,
+    held: Sequence[Found],
+    inside: Collection[str],
+    *,
+    more: Sequence[tuple[str, str]] = (),
+    events: bool,
+) -> tuple[tuple[Suggestion, ...], tuple[str, ...]]:
+    """Propose parties for some evidence; gives the ids of all that was looked at, too.
+
+    inside: identities of those that are in the case. more: values beside the objects.
+    """
+    share = Share(node)
+    with node.db.read() as tx:
         around = _around(node, tx, held)
         identities = parties_of(node, tx)
         parties = node.registry.parties(tx)
@@ -115,18 +161,19 @@ def who(node: Node, name: str, *, events: bool = True) -> WhoMustKnow:
                 Fact(found.source.removeprefix(_PEER), Reason.SOURCE, found.id)
             )
         facts += [Fact(one.party, Reason.GOT, found.id) for one in share.who_got(found)]
-    values = list(dict.fromkeys(value for one in objects for value in _values(one)))
+    told = [*(value for one in objects for value in one.values), *more]
+    values = list(dict.fromkeys(_values(told)))
     facts += _owned(node, values)
     if events:
         facts += _of_events(node, values)
     facts = [fact for one in facts if (fact := _of_state(one, parties, own))]
-    inside = {identities.get(one, "") for one in state.parts}
+    names = {identities.get(one, "") for one in inside}
     with node.db.read() as tx:
-        suggestions = [
+        suggestions = tuple(
             _suggested(node, tx, one, held, parties, set(identities.values()))
-            for one in propose(facts, inside, own)
-        ]
-    return WhoMustKnow(summary, tuple(suggestions), len(held), tuple(gone), tuple(read))
+            for one in propose(facts, names, own)
+        )
+    return suggestions, tuple(read)
 
 
 # Objects
@@ -198,8 +245,8 @@ def _listed(node: Node) -> dict[str, tuple[str, ...]]:
 # Values
 
 
-def _values(one: ObjectVersion) -> Iterator[Value]:
-    for kind, value in one.values:
+def _values(told: Iterable[tuple[str, str]]) -> Iterator[Value]:
+    for kind, value in told:
         if kind in _COLUMNS:
             yield _COLUMNS[kind], value
         elif kind == "email-addr":

@@ -56,11 +56,11 @@ class View:
     """A case as a person of this node sees it.
 
     summary: its line of the board. state: what its entries come to. lines: the log.
-    waiting: entries that wait, with what they wait for in `missing`. doubts: entries
-    that are not folded because of their signatures. clocks: what is due of whom.
-    duties: of this state to report, as the profile lists them. names, zones: of
-    parties, by identity; zones are IANA names. notes, tasks, files: what is private.
-    steps: how those that this node takes stand. now: by the node's clock.
+    waiting: entries that wait for those in `missing`. doubts: entries that do not count
+    by their signatures. clocks: what is due of whom. duties: of this state to report,
+    by the profile. names, zones (IANA): of parties, by identity. notes, tasks, files:
+    private. steps: of this node, as they stand. last: stamp of the last entry. now: by
+    the node's clock.
     """
 
     summary: Summary
@@ -78,6 +78,7 @@ class View:
     tasks: list[OwnTask]
     files: list[OwnFile]
     steps: list[StepRow]
+    last: int
     now: int
 
     def name(self, identity: str) -> str:
@@ -296,21 +297,25 @@ class Casework:
             Forbidden: as `acknowledge`.
         """
         with self._node.db.write() as tx:
-            case = self._cases.find(tx, name).id
-            slots = {}
-            for one in objects:
-                slot = tx.value(
-                    "SELECT slot FROM object WHERE key = :key AND id = :id "
-                    "ORDER BY modified DESC",
-                    key=id_key(one),
-                    id=one,
-                )
-                if slot is None:
-                    raise NotFound(f"No object here has the id {one!r}.")
-                slots[one] = int(slot) // 2
+            case, slots = self._cases.find(tx, name).id, self._slots(tx, objects)
             said = {"object_refs": list(slots), "description": text}
             self._write(tx, case, [(Kind.EVIDENCE, said)])
             return self._summary(tx, case), self._unseen(tx, case, slots)
+
+    @staticmethod
+    def _slots(tx: Tx, objects: Sequence[str]) -> dict[str, int]:
+        slots = {}
+        for one in objects:
+            slot = tx.value(
+                "SELECT slot FROM object WHERE key = :key AND id = :id "
+                "ORDER BY modified DESC",
+                key=id_key(one),
+                id=one,
+            )
+            if slot is None:
+                raise NotFound(f"No object here has the id {one!r}.")
+            slots[one] = int(slot) // 2
+        return slots
 
     def _unseen(self, tx: Tx, case: str, slots: Mapping[str, int]) -> list[Unseen]:
         found = []
@@ -572,6 +577,7 @@ class Casework:
                 tasks=cases.tasks(tx, summary.id),
                 files=cases.files(tx, summary.id),
                 steps=Steps().all(tx, summary.id),
+                last=cases.held(tx, summary.id)[1],
                 now=tx.clock.now(),
             )
 
@@ -586,8 +592,7 @@ class Casework:
 
     def _zones(self, names: Mapping[str, str]) -> dict[str, str]:
         """Give the zone of each party that the profile has one of."""
-        found = {}
-        profile = self._node.profile  # read from its file each time
+        found, profile = {}, self._node.profile  # read from its file each time
         for identity, name in names.items():
             member = profile.member(name)
             if member is not None and member.zones[0] != NOT_LISTED:

@@ -8,6 +8,10 @@ from litestar import Router
 
 from serantau.apps.web.pages import (
     audit,
+    case,
+    case_acts,
+    case_guest,
+    cases,
     contact_drills,
     contacts_book,
     elsewhere,
@@ -37,6 +41,10 @@ from serantau.apps.web.pages import (
 
 FAMILIES: Final[tuple[Any, ...]] = (
     audit,
+    case,
+    case_acts,
+    case_guest,
+    cases,
     contact_drills,
     contacts_book,
     elsewhere,

@@ -32,6 +32,8 @@ PLACES: Final[tuple[Place, ...]] = (
     Place("/now", N_("Now"), Power.CASES, "n"),
     Place("/objects", N_("Objects"), Power.SEE, "o"),
     Place("/share", N_("Share"), Power.SEE, "s"),
+    Place("/cases", N_("Cases"), Power.CASES, "c"),
+    Place("/case", N_("Your case"), Power.CASE, "c"),
     Place("/contacts", N_("Contacts"), Power.CASES, "t"),
     Place("/peers", N_("Peers"), Power.SEE, "p"),
     Place("/audit", N_("Audit"), Power.AUDIT, "u"),
