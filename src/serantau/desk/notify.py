@@ -252,7 +252,7 @@ class Notify:
         )
 
     def _drop_quiet(self, tx: Tx, plan: Plan, left: _Sieve) -> None:
-        left.rows = _with_findings(left.rows)
+        left.rows = with_findings(left.rows)
         found = left.rows.group_by("finding").agg(
             pl.col("severity").fill_null(_UNSAID).max().alias("worst"),
             pl.col("type").first(),
@@ -375,7 +375,7 @@ def _muted(mute: Mute) -> pl.Expr:
     return fits
 
 
-def _with_findings(rows: pl.DataFrame) -> pl.DataFrame:
+def with_findings(rows: pl.DataFrame) -> pl.DataFrame:
     """Add `place` (text) and `finding` (64 bits, see rules.notice) to rows."""
     port = (
         pl.when(pl.col("type").is_in(list(SERVICES)))

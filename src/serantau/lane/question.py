@@ -89,7 +89,7 @@ class Question:
     prefixes or `first-last`, one of which it is. either_end: the destination's address
     counts too. domain: a name, or one below it, at either end. where: column -> values,
     one of which it has; None among them means null. severity: at least this. text: in
-    one of SEARCHED, in any case.
+    one of SEARCHED, in any case. marks: names, one of which it bears; None: no mark.
     """
 
     since: int | None = None
@@ -100,6 +100,7 @@ class Question:
     where: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     severity: int | None = None
     text: str = ""
+    marks: tuple[str | None, ...] = ()
 
     def condition(self) -> Condition:
         """Give what it asks of rows and of files.
@@ -126,6 +127,8 @@ class Question:
             parts.append(Condition(_below(self.domain), everywhere))
         if self.text:
             parts.append(Condition(_holds(self.text), everywhere))
+        if self.marks:
+            parts.append(Condition(_bears(self.marks), everywhere))
         return all_of(parts)
 
 
@@ -549,6 +552,14 @@ def _holds(text: str) -> pl.Expr:
     return pl.any_horizontal(
         pl.col(one).str.contains_any([text], ascii_case_insensitive=True)
         for one in SEARCHED
+    )
+
+
+def _bears(marks: Sequence[str | None]) -> pl.Expr:
+    held = pl.col("marks")
+    return pl.any_horizontal(
+        held.is_null() if mark is None else held.str.split(",").list.contains(mark)
+        for mark in marks
     )
 
 

@@ -99,6 +99,16 @@ class Notices:
             found |= {int(row.finding): Told(row.at, row.severity) for row in rows}
         return found
 
+    def teller(self, tx: Tx, party: int, finding: int) -> int | None:
+        """Give the number of the notice that told of a finding last, if it is here."""
+        held = tx.value(
+            "SELECT n.n FROM told t JOIN notice n ON n.n = t.notice "
+            "WHERE t.party = :party AND t.finding = :finding",
+            party=party,
+            finding=finding,
+        )
+        return None if held is None else int(held)
+
     def mutes(self, tx: Tx, party: str = "") -> list[Mute]:
         """Give the mutes of one owner or of all, also those that ended."""
         rows = tx.rows(
@@ -258,12 +268,18 @@ class Notices:
         *,
         state: str = "",
         party: str = "",
+        before: int = 0,
         limit: int = 1000,
     ) -> list[Notice]:
-        """Give notices, the newest first; of one state or party when named."""
+        """Give notices, the newest first; of one state or party when named.
+
+        `before`: only numbers below it; 0 for all.
+        """
         rows = tx.rows(
             _NOTICE + "WHERE (:state = '' OR n.state = :state) "
+            "AND (:before = 0 OR n.n < :before) "
             "AND (:party = '' OR p.name = :party) ORDER BY n.n DESC LIMIT :most",
+            before=before,
             state=state,
             party=party,
             most=limit,

@@ -30,6 +30,7 @@ class Place:
 
 PLACES: Final[tuple[Place, ...]] = (
     Place("/now", N_("Now"), Power.CASES, "n"),
+    Place("/events", N_("Events"), Power.SEE, "e"),
     Place("/objects", N_("Objects"), Power.SEE, "o"),
     Place("/share", N_("Share"), Power.SEE, "s"),
     Place("/cases", N_("Cases"), Power.CASES, "c"),
