@@ -143,13 +143,14 @@ def sign_held(node: Node, progress: Callable[[int], None] | None = None) -> int:
             progress(count)
 
 
-def rotate(node: Node, follower: Signer | None = None) -> Key:
+def rotate(node: Node, follower: Signer | None = None, why: str = "") -> Key:
     """Sign with another key from now on, and state that with the old one.
 
     Args:
         node: an open node.
         follower: the key that follows; a new one without it. One from a secret store
             must be handed in by the store from now on.
+        why: the reason, if one was given.
 
     Raises:
         ConfigError: the old key cannot be used; then it is lost: see `request`.
@@ -167,7 +168,12 @@ def rotate(node: Node, follower: Signer | None = None) -> Key:
         _store(node, tx, [_statement(node, claims, now, old)])
         _declare(node, tx, new)
         acts.decided(
-            tx, "changed this node's key", own, before=old.key.id, after=new.key.id
+            tx,
+            "changed this node's key",
+            own,
+            before=old.key.id,
+            after=new.key.id,
+            why=why,
         )
     node.forget_signer()
     return node.signer.key

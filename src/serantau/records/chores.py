@@ -44,6 +44,16 @@ class Chores:
         )
         return Chore(name) if row is None else Chore(*row)
 
+    def all(self, tx: Tx) -> list[Chore]:
+        """Give all chores that were ever begun, by name."""
+        return [
+            Chore(*row)
+            for row in tx.rows(
+                "SELECT name, worker, lease, done, tried, fault FROM chore "
+                "ORDER BY name"
+            )
+        ]
+
     def take(self, tx: Tx, name: str, worker: str, seconds: float) -> bool:
         """Take a chore for some seconds, or longer; tells whether it was free.
 

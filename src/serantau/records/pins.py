@@ -68,8 +68,8 @@ class Pins:
             ],
         )
 
-    def drop(self, tx: Tx, party: str, fingerprint: str = "") -> int:
-        """Forget a party's pins, or one of them; gives how many.
+    def drop(self, tx: Tx, party: str, fingerprint: str = "", why: str = "") -> int:
+        """Forget a party's pins, or one of them; gives how many. `why`: the reason.
 
         Raises:
             NotFound: there is none.
@@ -86,7 +86,7 @@ class Pins:
                 mend="`serantau key list` shows what is.",
             )
         before = {"key": fingerprint or "all"}
-        acts.decided(tx, "took a pin away", party, before=before)
+        acts.decided(tx, "took a pin away", party, before=before, why=why)
         return dropped
 
     @staticmethod

@@ -358,9 +358,19 @@ class Registry:
         )
         return secret
 
-    def drop_tokens(self, tx: Tx, user: str, label: str = "") -> int:
+    def tokens(self, tx: Tx, limit: int) -> list[Any]:
+        """List tokens, the newest first: user, party, label, created, expires."""
+        return tx.rows(
+            "SELECT u.name AS user, p.name AS party, t.label, t.created, t.expires "
+            "FROM token t JOIN user_account u ON u.n = t.user_account "
+            "JOIN party p ON p.n = u.party ORDER BY t.n DESC LIMIT :limit",
+            limit=limit,
+        )
+
+    def drop_tokens(self, tx: Tx, user: str, label: str = "", why: str = "") -> int:
         """End a user's tokens, those of one label or all; gives how many."""
-        acts.decided(tx, "ended tokens", user, before={"label": label or "all"})
+        before = {"label": label or "all"}
+        acts.decided(tx, "ended tokens", user, before=before, why=why)
         return tx.run(
             "DELETE FROM token WHERE user_account = "
             "(SELECT n FROM user_account WHERE name = :name) "

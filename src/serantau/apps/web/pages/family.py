@@ -7,6 +7,7 @@ from typing import Any, Final
 from litestar import Router
 
 from serantau.apps.web.pages import (
+    admin,
     audit,
     batches,
     case,
@@ -22,6 +23,7 @@ from serantau.apps.web.pages import (
     feeds,
     home,
     invited,
+    keys,
     live,
     look,
     matrix,
@@ -45,6 +47,7 @@ from serantau.apps.web.pages import (
 )
 
 FAMILIES: Final[tuple[Any, ...]] = (
+    admin,
     audit,
     batches,
     case,
@@ -60,6 +63,7 @@ FAMILIES: Final[tuple[Any, ...]] = (
     feeds,
     home,
     invited,
+    keys,
     live,
     look,
     matrix,
