@@ -30,15 +30,16 @@ class Place:
 
 PLACES: Final[tuple[Place, ...]] = (
     Place("/now", N_("Now"), Power.CASES, "n"),
-    Place("/case", N_("Your case"), Power.CASE, "c"),
-    Place("/audit", N_("Audit"), Power.AUDIT, "u"),
     Place("/events", N_("Events"), Power.SEE, "e"),
     Place("/objects", N_("Objects"), Power.SEE, "o"),
     Place("/share", N_("Share"), Power.SEE, "s"),
     Place("/cases", N_("Cases"), Power.CASES, "c"),
+    Place("/case", N_("Your case"), Power.CASE, "c"),
     Place("/contacts", N_("Contacts"), Power.CASES, "t"),
     Place("/peers", N_("Peers"), Power.SEE, "p"),
     Place("/admin", N_("Admin"), Power.ADMIN, "a"),
+    Place("/audit", N_("Audit"), Power.AUDIT, "u"),
+    Place("/my", N_("Given to you"), Power.OWN, "m", outside=True),
 )
 
 
