@@ -5,11 +5,9 @@ every role, of the own organisation and of others, whether a link leads there or
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html.parser import HTMLParser
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,25 +18,14 @@ from serantau.config import HttpSection
 from serantau.records.sessions import Person
 from serantau.rules.role import ROLES, Power, powers_of
 from visitors import Pages, Visitor, pages_of
+from walking import form_of, walk
 
 OPEN = {"/", "/sign-in", "/styleguide"}
 # Where no link leads: files, the live line, and what a mail or a browser leads to.
 ALONE = {"static", "live", "invited", "oidc"}
-LIKE = 3  # pages of one form that are followed; the rest differ by an id only
-MOST = 400
+LIKE = 3
 SCRIPT = re.compile(r"<script(?! src=)|<style|\sstyle=|\son[a-z]+=|javascript:", re.I)
 FROM_OUTSIDE = [("reader", "vn"), ("writer", "jp"), ("operator", "plain")]
-
-
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in {"href", "src", "hx-get", "sse-connect"} and value:
-                self.found.append(value)
 
 
 @dataclass
@@ -50,49 +37,13 @@ class Walked:
     addresses: list[str]
 
 
-def _form(address: str) -> str:
-    """An address without what tells pages of one form apart."""
-    parts = urlsplit(address)
-    path = re.sub(r"[a-z0-9-]+--[0-9a-f-]{36}|\d+|[0-9a-f]{32,}", "X", parts.path)
-    return path + "?" + "&".join(sorted(re.findall(r"([a-z_]+)=", parts.query)))
-
-
-def _walk(visitor: Visitor) -> list[str]:
-    seen: dict[str, None] = {}
-    forms: Counter[str] = Counter()
-    waiting = ["/", "/styleguide", "/sign-in"]
-    while waiting and len(seen) < MOST:
-        address = waiting.pop(0)
-        if address in seen or forms[_form(address)] >= LIKE:
-            continue
-        if address.startswith(("/static/", "/live")):
-            continue
-        seen[address] = None
-        forms[_form(address)] += 1
-        answer = visitor.get(address)
-        assert answer.status_code < 500, (address, answer.text[:400])
-        if answer.status_code in {301, 302, 303}:
-            waiting.append(urljoin(address, answer.headers["location"]))
-        if "html" not in answer.headers.get("content-type", ""):
-            continue
-        links = _Links()
-        links.feed(answer.text)
-        for link in links.found:
-            whole = urljoin(address, link.partition("#")[0])
-            if whole.startswith("/") and not whole.startswith("//"):
-                waiting.append(whole)
-            else:
-                assert link.startswith(("#", "mailto:")), (address, link)
-    return list(seen)
-
-
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     world = make_world(
         tmp_path_factory.mktemp("world"), http=HttpSection(pages_a_second=1000)
     )
     with pages_of(world.node) as pages:
-        addresses = _walk(pages.visitor("the-admin", "admin"))
+        addresses = walk(pages.visitor("the-admin", "admin"), LIKE)
         yield Walked(world, pages, addresses)
     world.close()
 
@@ -105,7 +56,7 @@ def _asked(walked: Walked, visitor: Visitor) -> Iterator[tuple[str, int, str]]:
 
 
 def test_an_administrator_comes_to_every_family_of_pages(walked: Walked) -> None:
-    shown = {_form(address).partition("?")[0] for address in walked.addresses}
+    shown = {form_of(address).partition("?")[0] for address in walked.addresses}
     for family in FAMILIES:
         paths = {path for handler in family.HANDLERS for path in handler.paths}
         firsts = {path.split("/")[1] for path in paths} - ALONE
