@@ -12,8 +12,9 @@ rows: what is long is counted and cut. What takes longer is remembered:
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,8 @@ ENDS_SOON: Final = 30 * 86_400_000_000
 """Keys that end so soon are told."""
 _MINUTE: Final = 60_000_000
 _CARDS: Final = 10 * _MINUTE
+_QUICK: Final = 0.1
+_RESTS: Final = 100_000_000
 _OLD_POLLS: Final = 10
 _AT_ONCE: Final = 100
 _CASE: Final = "/cases/*"
@@ -105,11 +108,15 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Cards:
-    """What cards come to. at, stamp, checks: when they were read, and as of what."""
+    """What cards come to.
+
+    at, stamp, checks: when they were read, and as of what. took: seconds, of reading.
+    """
 
     at: int
     stamp: int
     checks: int
+    took: float = 0.0
     stale: tuple[Row, ...] = ()
     keys: tuple[Row, ...] = ()
     on_duty: tuple[OnDuty, ...] = ()
@@ -174,10 +181,12 @@ class Now:
 
     def _work_out(self, tx: Tx, board: Sequence[Summary]) -> int:
         """Work out clocks and asks of cases that changed; gives how many are left."""
-        gone = self._known.keys() - {one.id for one in board}
-        for case in gone:
-            del self._known[case]
-        stale = [one for one in board if self._of(one) is None]
+        before = self._known
+        held = [(one, before.get(one.id)) for one in board]
+        self._known = {
+            one.id: known for one, known in held if known and known.summary == one
+        }
+        stale = [one for one in board if one.id not in self._known]
         for summary in stale[:_AT_ONCE]:
             folded = Case(summary.id, self._cases.entries(tx, summary.id))
             asks = [
@@ -192,10 +201,6 @@ class Now:
             self._known[summary.id] = _Known(summary, due, tuple(asks))
         return max(len(stale) - _AT_ONCE, 0)
 
-    def _of(self, summary: Summary) -> _Known | None:
-        known = self._known.get(summary.id)
-        return known if known is not None and known.summary == summary else None
-
     @property
     def _own(self) -> str:
         return self._node.config.node.identity
@@ -207,7 +212,7 @@ class Now:
         titles = {one.id: one.name for one in board}
         for summary in board:
             rows += self._invited(summary, names, now)
-            known = self._of(summary)
+            known = self._known.get(summary.id)
             for due in known.due if known else ():
                 rows += self._due(summary, due, names, now)
         for task in waits.tasks(tx, now + SOON):
@@ -248,7 +253,7 @@ class Now:
                 "offered", case, path, Tone.WARNING, since=since, values=values
             )
         if summary.mine == PartyState.NO_ANSWER:
-            known = self._of(summary)
+            known = self._known.get(summary.id)
             ours = [
                 each
                 for each in (known.due if known else ())
@@ -293,7 +298,7 @@ class Now:
     ) -> Gathered:
         rows = []
         for summary in board:
-            known = self._of(summary)
+            known = self._known.get(summary.id)
             for ask in known.asks if known else ():
                 if ask.to == self._own:
                     kind, other, tone = "asked", ask.by, lateness(ask.due, now)
@@ -476,15 +481,18 @@ class Now:
 
     def _of_cards(self, tx: Tx, now: int) -> _Cards:
         held, stamp, checks = self._cards, waits.stamp(tx), waits.checked(tx)
-        if (
-            held is not None
-            and held.checks == checks
-            and held.at <= now < held.at + _CARDS
-            and not waits.written(tx, "identity", held.stamp)
-            and not any(0 < one.until <= now for one in held.on_duty)
-        ):
-            return held
-        self._cards = self._read_cards(_Cards(now, stamp, checks), tx)
+        if held is not None and held.at <= now < held.at + _CARDS:
+            # Where reading them is slow, it is not done for each object that comes.
+            rests = held.took > _QUICK and now < held.at + held.took * _RESTS
+            same = held.checks == checks and not waits.written(
+                tx, "identity", held.stamp
+            )
+            over = any(0 < one.until <= now for one in held.on_duty)
+            if rests or (same and not over):
+                return held
+        began = time.monotonic()
+        found = self._read_cards(_Cards(now, stamp, checks), tx)
+        self._cards = replace(found, took=time.monotonic() - began)
         return self._cards
 
     def _read_cards(self, blank: _Cards, tx: Tx) -> _Cards:
@@ -520,9 +528,7 @@ class Now:
         on_duty = tuple(
             OnDuty(one.held.card.name, one.desk, one.until or 0) for one in turns
         )
-        return _Cards(
-            now, blank.stamp, blank.checks, tuple(stale), tuple(keys), on_duty
-        )
+        return replace(blank, stale=tuple(stale), keys=tuple(keys), on_duty=on_duty)
 
     def _ending(self, now: int) -> list[Row]:
         """Tell of the server's own certificate, when it ends soon."""

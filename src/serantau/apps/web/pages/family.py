@@ -42,6 +42,7 @@ from serantau.apps.web.pages import (
     release_log,
     second,
     share,
+    shift,
     signin,
     simulate,
 )
@@ -82,6 +83,7 @@ FAMILIES: Final[tuple[Any, ...]] = (
     release_log,
     second,
     share,
+    shift,
     signin,
     simulate,
 )

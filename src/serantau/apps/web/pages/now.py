@@ -85,7 +85,7 @@ async def now(request: Asking) -> Response[bytes]:
         at=held.waiting.at,
         unread=held.waiting.unread,
         on_duty=held.waiting.on_duty,
-        shift="/shift" if "/shift" in _pages(request.app) else "",
+        shift="/shift" if "/shift" in pages_there(request.app) else "",
     )
 
 
@@ -145,7 +145,7 @@ def _line(request: Asking, row: Row) -> Line:
         state=_(TONES[row.tone]),
         since=row.since,
         due=row.due,
-        path=row.path if row.place in _pages(request.app) else "",
+        path=row.path if row.place in pages_there(request.app) else "",
     )
 
 
@@ -156,7 +156,7 @@ def _told(text: str, values: Mapping[str, str]) -> Markup:
 
 
 @cache
-def _pages(app: Litestar) -> frozenset[str]:
+def pages_there(app: Litestar) -> frozenset[str]:
     """Give the pages that there are, `*` for what each names."""
     return frozenset(
         re.sub(r"\{[^}]*\}", "*", route.path_format)
