@@ -51,6 +51,9 @@ def test_a_case_is_opened_with_two_forms_and_reaches_whom_was_shown(desk: Desk) 
         "tlp": "TLP:AMBER",
         "incident_class": "fraud:phishing",
     }
+    blank = ana.get("/cases/open").text
+    assert 'value="medium" selected' in blank
+    assert 'value="TLP:AMBER" selected' in blank
     looked = ana.send("/cases/open", **fields)
     text = text_of(looked.text)
     assert "Nothing is written yet" in text

@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -196,6 +197,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return tuple(each for each in self.members if each.is_member(day))
 
 
+@lru_cache(maxsize=4)
 def load_profile_text(text: str, origin: str) -> Profile:
     """Read a profile from TOML.
 

@@ -118,17 +118,20 @@ def _open(here: Here) -> bool:
 # Fields of single acts
 
 
-def judging(_: Words) -> list[Field]:
-    """Give the fields that say how grave a case is, and of what kind."""
-    severities = [("", _("as before")), *options_of(SEVERITIES, _)]
+def judging(_: Words, unsaid: str, severity: str = "") -> list[Field]:
+    """Give the fields that say how grave a case is, and of what kind.
+
+    unsaid: what stands where nothing is chosen. severity: chosen at first.
+    """
+    severities = [("", unsaid), *options_of(SEVERITIES, _)]
     classes = [
         (f"{group}:{kind}", f"{group}: {kind}")
         for group, kinds in CLASSES.items()
         for kind in kinds
     ]
     return [
-        pick("severity_level", _("Severity"), severities[:-1]),
-        pick("incident_class", _("Class (RSIT)"), [("", _("as before")), *classes]),
+        pick("severity_level", _("Severity"), severities[:-1], value=severity),
+        pick("incident_class", _("Class (RSIT)"), [("", unsaid), *classes]),
         line(
             "national_class",
             _("National category"),
@@ -170,7 +173,10 @@ def _stances(here: Here) -> list[Field]:
         if part is not None and steps_to(part.state, stance)
     ]
     stances = [("", _("as before")), *((one, word(STATES, one, _)) for one in can)]
-    return [pick("stance", _("What we make of it"), stances), *judging(_)]
+    return [
+        pick("stance", _("What we make of it"), stances),
+        *judging(_, _("as before")),
+    ]
 
 
 def _assess(here: Here, given: Given) -> object:

@@ -21,7 +21,8 @@ class Field:
     """One field.
 
     kind: line, text, pick (one of `options`), several, or time. options: (value, text,
-    aside) each. group: fields of one group stand together behind a word.
+    aside) each. group: fields of one group stand together behind a word. value: chosen
+    at first.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Field:
     options: Sequence[tuple[str, str, str]] = ()
     most: int = LINE
     group: str = ""
+    value: str = ""
 
 
 def line(
@@ -52,11 +54,17 @@ def time(name: str, label: str, hint: str = "") -> Field:
 
 
 def pick(
-    name: str, label: str, options: Options, *, needed: bool = False, group: str = ""
+    name: str,
+    label: str,
+    options: Options,
+    *,
+    needed: bool = False,
+    group: str = "",
+    value: str = "",
 ) -> Field:
     """Ask for one of some values."""
     listed = [(value, said, "") for value, said in options]
-    return Field("pick", name, label, "", needed, listed, group=group)
+    return Field("pick", name, label, "", needed, listed, group=group, value=value)
 
 
 def several(name: str, label: str, options: Options, *, needed: bool = False) -> Field:

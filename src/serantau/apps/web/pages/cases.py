@@ -22,7 +22,7 @@ from serantau.apps.web.pages.case_fields import (
     read_fields,
     text,
 )
-from serantau.apps.web.pages.case_words import CLOCKS, SEVERITIES, WHY, Words, word
+from serantau.apps.web.pages.case_words import CLOCKS, WHY, Words, word
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -127,7 +127,7 @@ async def cases(request: Asking) -> Response[bytes]:
     def at(cursor: str) -> str | None:
         return f"/cases?{urlencode([*query, ('at', cursor)])}" if cursor else None
 
-    now = values["now"]
+    now, words = values["now"], words_for(_)
     return await shown(
         request,
         "cases.html",
@@ -139,10 +139,10 @@ async def cases(request: Asking) -> Response[bytes]:
         address=f"/cases?{urlencode(query)}",
         newer=at(values["found"].newer),
         older=at(values["found"].older),
-        words=words_for(_),
+        words=words,
         late=lambda one: left(one.due - now, _),
         clock=lambda one: word(CLOCKS, one.due_clock.partition(":")[0], _),
-        chips=partial(_chips, _, node.config.node.identity),
+        chips=partial(_chips, words["state"], node.config.node.identity),
         works=signed_of(request).may(Power.WORK),
     )
 
@@ -196,12 +196,11 @@ def _column(
 
 
 def _chips(
-    _: Words, own: str, parts: list[PartRow], names: Mapping[str, str]
+    states: Mapping[str, tuple[str, str]], own: str, parts: list[PartRow]
 ) -> list[tuple[str, str, str, None]]:
     """Give the other parties of a case with their states."""
-    words = words_for(_)["state"]
     return [
-        (part.name or names.get(part.party, part.party), *words[part.state], None)
+        (part.name or part.party, *states[part.state], None)
         for part in parts
         if part.party != own
     ]
@@ -258,11 +257,8 @@ async def open_done(request: Asking, form: Form) -> Response[bytes]:
 
 
 def _fields(node: Node, _: Words) -> list[Field]:
-    severities = [(one, word(SEVERITIES, one, _)) for one in SEVERITIES]
     levels = [(each.label, each.label) for each in reversed(LEVELS)]
-    levels.sort(key=lambda each: each[0] != Tlp.AMBER.label)
-    judges = {each.name: each for each in judging(_)}
-    judges.pop("severity_level")
+    judges = {each.name: each for each in judging(_, _("not said"), "medium")}
     first = [
         line("name", _("What it is about, in a line"), needed=True, most=300),
         of_parties("parties", _("Whom to invite"), Reach(node).candidates(), _, False),
@@ -271,14 +267,10 @@ def _fields(node: Node, _: Words) -> list[Field]:
             _("Evidence, pasted as it is"),
             _("Addresses, names and ids of objects. They propose whom to invite."),
         ),
-        pick("severity_level", _("Severity"), _from("medium", severities)),
-        pick("tlp", _("Marking of the whole log"), levels),
+        judges.pop("severity_level"),
+        pick("tlp", _("Marking of the whole log"), levels, value=Tlp.AMBER.label),
     ]
     return [*first, *judges.values()]
-
-
-def _from(first: str, options: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    return sorted(options, key=lambda each: each[0] != first)
 
 
 def _pasted(node: Node, said: str) -> Pasted:
