@@ -6,10 +6,11 @@ ever leaves it. The link between an object and what it was published as stays he
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -86,6 +87,15 @@ class Plan:
     def hits(self) -> list[tuple[str, Hit]]:
         """List what stands against it, with the object's id."""
         return [(one.id, hit) for one in self.objects for hit in one.hits]
+
+
+class Moved(Conflict):
+    """What was shown is not what would be handed over now. `plan` is."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Carry what would be handed over now."""
+        super().__init__("Something changed since it was shown, and nothing was done.")
+        self.plan = plan
 
 
 class Behalf:
@@ -324,6 +334,25 @@ class Behalf:
             )
         return handed.number
 
+    def hand_as_seen(
+        self, plan: Plan, seen: str, *, actor: str, sealed: bool = False
+    ) -> int:
+        """Hand over a plan that was worked out again, if it is the one that was seen.
+
+        Args:
+            plan: as it is now.
+            seen: what `digest_of` gave of the one that a person saw.
+            actor: the person.
+            sealed: as for `hand`.
+
+        Raises:
+            Moved: it is another one.
+            Forbidden, Conflict: as `hand`.
+        """
+        if digest_of(plan) != seen:
+            raise Moved(plan)
+        return self.hand(plan, actor=actor, sealed=sealed)
+
     def _begin(self, tx: Tx, plan: Plan, actor: str, sealed: bool) -> Handed:
         number = self.rows.add(
             tx,
@@ -425,6 +454,54 @@ class Behalf:
                 request=f"number {handed.number}, parcel {handed.step}",
             )
         return handed.body
+
+
+def digest_of(plan: Plan) -> str:
+    """Name what would be handed over, but for ids that are made anew each time."""
+    said = orjson.dumps(
+        [
+            plan.number,
+            plan.party,
+            [
+                [one.id, one.version, one.data, list(map(str, (*one.left, *one.hits)))]
+                for one in plan.objects
+            ],
+            list(plan.gone),
+        ],
+        option=orjson.OPT_SORT_KEYS,
+    ).decode()
+    for original, published in plan.ids.items():
+        said = said.replace(published, original)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def read_edits(texts: Iterable[str], ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read `ID:PROPERTY=TEXT`; a list of texts is written as JSON.
+
+    Raises:
+        BadRequest: one is not so, or of none of these ids.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        place, equals, said = text.partition("=")
+        object_id, colon, name = place.rpartition(":")
+        if not colon and len(ids) == 1:
+            object_id = ids[0]
+        if not (equals and name and object_id in ids):
+            raise BadRequest(
+                f"{text!r} cannot be read as an edit.",
+                mend="Expected ID:PROPERTY=TEXT with the id of what is handed over, "
+                f"such as {next(iter(ids), 'ID')}:name=Botnet.",
+            )
+        value: Any = said or None
+        if said.startswith("["):
+            try:
+                value = orjson.loads(said)
+            except orjson.JSONDecodeError:
+                # A pattern begins so, too.
+                value = said
+        found.setdefault(object_id, {})[name] = value
+    return found
 
 
 def _fresh() -> str:

@@ -367,29 +367,6 @@ def _level(text: str) -> Any:
 
 
 def _edits(texts: list[str] | None, ids: list[str]) -> dict[str, dict[str, Any]]:
-    """Read `ID:PROPERTY=TEXT`; a list of texts is written as JSON."""
-    import orjson
+    from serantau.desk.behalf import read_edits
 
-    from serantau.errors import BadRequest
-
-    found: dict[str, dict[str, Any]] = {}
-    for text in texts or []:
-        place, equals, said = text.partition("=")
-        object_id, colon, name = place.rpartition(":")
-        if not colon and len(ids) == 1:
-            object_id = ids[0]
-        if not (equals and name and object_id in ids):
-            raise BadRequest(
-                f"--set {text!r} cannot be read.",
-                mend="Expected ID:PROPERTY=TEXT with the id of what is handed over, "
-                f"such as {ids[0]}:name=Botnet.",
-            )
-        value: Any = said or None
-        if said.startswith("["):
-            try:
-                value = orjson.loads(said)
-            except orjson.JSONDecodeError:
-                # A pattern begins so, too.
-                value = said
-        found.setdefault(object_id, {})[name] = value
-    return found
+    return read_edits(texts or [], ids)
