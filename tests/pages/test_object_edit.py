@@ -21,6 +21,7 @@ from serantau.desk.intake import Intake
 from serantau.node import Node
 from serantau.records.acts import decided_by
 from serantau.records.audit import Period
+from serantau.records.sessions import Person
 from serantau.rules.indicator import values_of
 from serantau.rules.level import Pap, Tlp
 from serantau.wire.bundle import Piece
@@ -259,6 +260,15 @@ def test_saying_the_same_makes_no_version(pages: Pages, ann: Visitor) -> None:
         tlp="TLP:GREEN", pap="PAP:RED", parties="sg", step="store",
     )  # fmt: skip
     assert answer.headers["location"].endswith("said=object-same")
+
+
+def test_a_time_is_typed_and_shown_in_the_reader_s_own_zone(pages: Pages) -> None:
+    kai = pages.visitor("kai", "analyst", person=Person(zone="Asia/Bangkok"))
+    made = make(kai, until="2026-04-01T12:00")
+    assert body(pages.node, made)["valid_until"] == "2026-04-01T05:00:00.000Z"
+    html = kai.get(f"/objects/{made}/edit").text
+    assert 'value="2026-04-01T12:00:00"' in html
+    assert "Time zone: Asia/Bangkok." in html
 
 
 def test_only_own_objects_are_changed_and_only_by_who_works(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from litestar import Response
 
@@ -21,10 +22,12 @@ from serantau.apps.web.pages.door import (
 )
 from serantau.apps.web.pages.form import Form
 from serantau.apps.web.pages.object_fields import differences, harmless
-from serantau.apps.web.pages.object_page import object_id_of
+from serantau.apps.web.pages.object_page import alike, object_id_of
 from serantau.apps.web.pages.object_words import type_words
 from serantau.apps.web.pages.place import N_
-from serantau.clock import instant, moment, stix_text
+from serantau.apps.web.pages.times import instant_of, typed_of
+from serantau.apps.web.pages.view import zone_of
+from serantau.clock import instant
 from serantau.desk import compose
 from serantau.desk.compose import Change, Draft, Marks, Own, Value
 from serantau.errors import BadRequest, NotFound
@@ -84,7 +87,7 @@ async def made(request: Asking, form: Form) -> Response[bytes]:
     step = form.given("step")
     if step not in {"look", "store"}:
         return await _chosen(request, form, values, [])
-    draft = _draft(form, values, _)
+    draft = _draft(form, values, _zone(request), _)
     seen: compose.Outcome | None = None
     if form.ok:
         try:
@@ -130,6 +133,7 @@ async def _chosen(
         rows=rows,
         most=compose.MOST,
         seen=seen,
+        verdicts=alike(seen.verdicts) if seen else [],
         rules=RULES,
         seed=form.given("seed") or str(uuid.uuid4()),
         tlp=_levels(_),
@@ -137,7 +141,7 @@ async def _chosen(
     )
 
 
-def _draft(form: Form, values: Sequence[Value], _: _Words) -> Draft:
+def _draft(form: Form, values: Sequence[Value], zone: ZoneInfo, _: _Words) -> Draft:
     chosen = set(form.all("value"))
     picked = [(one.kind, one.value) for one in values if one.key in chosen]
     if not picked:
@@ -153,7 +157,7 @@ def _draft(form: Form, values: Sequence[Value], _: _Words) -> Draft:
         name=form.line("name", needed=False),
         description=form.text("description", needed=False),
         labels=compose.labels_in(form.line("labels", needed=False, most=2_000)),
-        until=_until(form, _),
+        until=_until(form, zone, _),
         confidence=_confidence(form),
     )
 
@@ -175,7 +179,7 @@ async def changed(request: Asking, form: Form) -> Response[bytes]:
     node, _ = node_of(request), words_of(request)
     object_id = object_id_of(request)
     held = await doing(request, lambda: compose.own_object(node, object_id))
-    change = _change(form, held, _)
+    change = _change(form, held, _zone(request), _)
     if form.given("version") != held.version:
         said = _("Somebody changed it meanwhile. What you typed is still here.")
         form.fault("version", said)
@@ -197,25 +201,33 @@ async def changed(request: Asking, form: Form) -> Response[bytes]:
     return await _edited(request, form, held, effect)
 
 
-def _change(form: Form, held: Own, _: _Words) -> Change:
+def _change(form: Form, held: Own, zone: ZoneInfo, _: _Words) -> Change:
     named = held.data["type"] in compose.NAMED
-    marks = _marks(form, _)
+    marks, ends = _marks(form, _), _ends(held)
+    until = _until(form, zone, _)
+    if ends and form.given("until") == typed_of(ends, zone):
+        until = ends  # a field has no parts of a second
     return Change(
         marks=Marks(marks.tlp, marks.pap, marks.parties, held.marks.kept),
         name=form.line("name", needed=named) if named else "",
         description=form.text("description", needed=False),
         labels=compose.labels_in(form.line("labels", needed=False, most=2_000)),
         confidence=_confidence(form),
-        until=_until(form, _),
+        until=until,
         revoked=form.ticked("revoked"),
     )
+
+
+def _ends(held: Own) -> int:
+    text = held.data.get("valid_until")
+    return instant(text) if isinstance(text, str) else 0
 
 
 async def _edited(
     request: Asking, form: Form, held: Own, effect: compose.Effect | None = None
 ) -> Response[bytes]:
     _ = words_of(request)
-    data, until = held.data, held.data.get("valid_until")
+    data, ends = held.data, _ends(held)
     kind = str(data["type"])
     changes = []
     if effect is not None:
@@ -233,13 +245,13 @@ async def _edited(
         title=harmless(str(data.get("name", "")), 160) or held.id,
         named=kind in compose.NAMED,
         described=kind in compose.NAMED or kind == "relationship",
-        ends=kind == "indicator",
+        has_end=kind == "indicator",
         values={
             "name": data.get("name", ""),
             "description": data.get("description", ""),
             "labels": ", ".join(map(str, data.get("labels", []))),
             "confidence": data.get("confidence", ""),
-            "until": _typed(instant(until)) if isinstance(until, str) else "",
+            "until": typed_of(ends, _zone(request)) if ends else "",
             "tlp": held.marks.tlp.label,
             "pap": held.marks.pap.label if held.marks.pap is not None else _NONE,
             "parties": ", ".join(held.marks.parties),
@@ -247,6 +259,7 @@ async def _edited(
         kept=len(held.marks.kept),
         gone=held.gone,
         effect=effect,
+        verdicts=alike(effect.after.verdicts) if effect else [],
         changes=changes,
         rules=RULES,
         tlp=_levels(_),
@@ -255,6 +268,10 @@ async def _edited(
 
 
 # Fields of both
+
+
+def _zone(request: Asking) -> ZoneInfo:
+    return zone_of(signed_of(request).person.zone)
 
 
 def _levels(_: _Words) -> list[tuple[str, str, str]]:
@@ -290,22 +307,14 @@ def _confidence(form: Form) -> int | None:
     return form.whole("confidence", 0, 100)
 
 
-def _until(form: Form, _: _Words) -> int:
+def _until(form: Form, zone: ZoneInfo, _: _Words) -> int:
     text = form.given("until").strip()
     if not text:
         return 0
-    try:
-        whole = text if text.count(":") > 1 else f"{text}:00"
-        at = instant(f"{whole}Z")
-        stix_text(at)
-    except (ValueError, OverflowError):
+    at = instant_of(text, zone)
+    if at is None:
         form.fault("until", _("Expected a date and a time."))
-        return 0
-    return at
-
-
-def _typed(at: int) -> str:
-    return f"{moment(at):%Y-%m-%dT%H:%M:%S}"
+    return at or 0
 
 
 HANDLERS: Final[tuple[Any, ...]] = (new, made, edit, changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,7 +101,7 @@ async def object_page(request: Asking) -> Response[bytes]:
         was=was,
         now=now,
         changes=_changes(told, was, now, _),
-        verdicts=_verdicts(told.verdicts),
+        verdicts=alike(told.verdicts),
         rules=RULES,
         released=[
             (one.found.version, each)
@@ -174,15 +174,15 @@ def _changes(
     return differences(one, other, _)
 
 
-def _verdicts(verdicts: Any) -> list[tuple[list[str], str, Verdict]]:
+def alike(
+    verdicts: Sequence[tuple[Party, Verdict]],
+) -> list[tuple[list[str], str, Verdict]]:
     """Give one row for all parties of a kind with the same verdict."""
-    alike: dict[tuple[str, bool, str, str], tuple[list[str], Verdict]] = {}
-    party: Party
-    verdict: Verdict
+    found: dict[tuple[str, bool, str, str], tuple[list[str], Verdict]] = {}
     for party, verdict in verdicts:
         key = (str(party.kind), verdict.released, verdict.rule, verdict.got)
-        alike.setdefault(key, ([], verdict))[0].append(party.name)
-    rows = [(names, key[0], verdict) for key, (names, verdict) in alike.items()]
+        found.setdefault(key, ([], verdict))[0].append(party.name)
+    rows = [(names, key[0], verdict) for key, (names, verdict) in found.items()]
     return sorted(rows, key=lambda row: not row[2].released)
 
 
