@@ -27,6 +27,7 @@ NO_SECRET = MappingProxyType(
         "records/peers.py": "a peer's old secret and new one, both of our own people",
         "desk/publisher.py": "digests of tokens: a guesser knows nothing of them",
         "desk/case_replies.py": "what was found of a mail's signature, in a word",
+        "apps/web/pages/invited.py": "a new password and its repetition, of one form",
         "wire/reply.py": "what was found of a mail's signature, in a word",
     }
 )

@@ -145,7 +145,9 @@ def test_nobody_locks_itself_out(pages: Pages) -> None:
         ("link", {}),
     ):
         assert boss.send(f"/people/{number}/{path}", **fields).status_code == 403
-    assert boss.get("/people").status_code == 200
+    assert "This is you" in boss.read(f"/people/{number}")
+    assert "Keep this user out" not in boss.read(f"/people/{number}")
+    assert "Keep this user out" in boss.read(f"/people/{number_of(pages, 'wei')}")
     assert boss.get("/people/9999").status_code == 404
 
 

@@ -98,7 +98,7 @@ class Elsewhere:
             found = Sessions.redeem(tx, PURPOSE, state)
         if found is None:
             return None
-        body = found.body
+        body = found.says
         made = Secrets(state, body["nonce"], body["verifier"])
         return Begun(made, found.user, body["invited"], body["back"])
 

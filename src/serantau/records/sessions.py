@@ -66,7 +66,7 @@ class Ticket:
     """A ticket that was just used: whose it was (0 for nobody's), and what it says."""
 
     user: int
-    body: Mapping[str, Any]
+    says: Mapping[str, Any]
 
 
 class Sessions:

@@ -25,7 +25,30 @@ from serantau.errors import BadRequest, Conflict, NotFound
 from serantau.records.database import Tx
 
 Password = Annotated[str, Meta(min_length=12, max_length=1000)]
-Role = Literal["reader", "writer", "admin"]
+Role = Literal[
+    "reader",
+    "writer",
+    "analyst",
+    "lead",
+    "coordinator",
+    "policy",
+    "operator",
+    "guest",
+    "auditor",
+    "admin",
+]
+# A guest is let into one case until a day: by an invitation.
+RoleGiven = Literal[
+    "reader",
+    "writer",
+    "analyst",
+    "lead",
+    "coordinator",
+    "policy",
+    "operator",
+    "auditor",
+    "admin",
+]
 
 
 class UserTold(Answer):
@@ -50,7 +73,7 @@ class UserGiven(Given):
 
     name: Annotated[str, Meta(pattern=USER)]
     party: PartyName
-    role: Role
+    role: RoleGiven
     password: Password | None = None
 
 

@@ -164,7 +164,7 @@ async def _one(request: Asking, form: Form, status: int = 200) -> Response[bytes
         status=status,
         form=form,
         roles=offered,
-        self=who.number == signed_of(request).user,
+        mine=who.number == signed_of(request).user,
         **found,
     )
 

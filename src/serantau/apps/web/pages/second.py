@@ -53,7 +53,7 @@ def _half(tx: Tx, ticket: Ticket | None) -> Half | None:
     held = None if ticket is None else account(tx, ticket.user)
     if ticket is None or held is None:
         return None
-    return Half(held.number, held.name, ticket.body["ways"], ticket.body["next"])
+    return Half(held.number, held.name, ticket.says["ways"], ticket.says["next"])
 
 
 def _secret(request: Asking) -> str:
