@@ -84,13 +84,17 @@ def _holiday(day: str, name: Any) -> tuple[date, str]:
 
 
 def write_rota(rota: Rota, names: Mapping[str, str]) -> str:
-    """Write a rota as `read_rota` reads it; `names`: of cards by id, where one is."""
+    """Write a rota as `read_rota` reads it; `names`: of cards by id, told beside it."""
+
+    def named(person: str) -> str:
+        return f"person = {_text(person)}  # {names.get(person, '?')}"
+
     lines: list[str] = []
     for shift in rota.shifts:
         days = ", ".join(_text(day) for day in (*DAYS, HOLIDAY) if day in shift.days)
         lines += [
             "[[shift]]",
-            f"person = {_text(names.get(shift.person, shift.person))}",
+            named(shift.person),
             f"days = [{days}]",
             f"begin = {_text(time_text(shift.begin))}",
             f"end = {_text(time_text(shift.end))}",
@@ -99,7 +103,7 @@ def write_rota(rota: Rota, names: Mapping[str, str]) -> str:
     for each in rota.overrides:
         lines += [
             "[[override]]",
-            f"person = {_text(names.get(each.person, each.person))}",
+            named(each.person),
             f"begin = {stix_text(each.begin)}",
             f"end = {stix_text(each.end)}",
             "",

@@ -156,6 +156,11 @@ class Contacts:
             ),
         )
 
+    def some(self, ids: Sequence[str]) -> dict[str, Held]:
+        """Give those of these cards that are here, by id: faster than all."""
+        with self._node.db.read() as tx:
+            return {one.card.id: one for one in self._held(tx, ids)}
+
     def believed(self, tx: Tx, party: str) -> list[Held]:
         """Give the cards by which a party is reached: who answers at any hour first."""
         order = [Duty.ALWAYS, Duty.TECHNICAL, *Duty]
@@ -466,11 +471,16 @@ class Contacts:
 
     # On call
 
-    def on_call(self, party: str = "", at: int | None = None) -> list[OnCall]:
+    def on_call(
+        self,
+        party: str = "",
+        at: int | None = None,
+        held: Sequence[Held] | None = None,
+    ) -> list[OnCall]:
         """Give who is to be called now, or at an instant: the first of a party first.
 
         Who has it by a rota; where there is none, or nobody has it, who is reached day
-        and night; where nobody is, the technical contacts.
+        and night; where nobody is, the technical contacts. `held`: what `all` gave.
         """
         when = self._node.clock.now() if at is None else at
         if not _FIRST <= when < _LAST:
@@ -478,7 +488,8 @@ class Contacts:
         if party:
             with self._node.db.read() as tx:
                 self._node.registry.party(tx, party)
-        known = {one.card.id: one for one in self.all() if one.believed}
+        here = self.all() if held is None else held
+        known = {one.card.id: one for one in here if one.believed}
         found: list[OnCall] = []
         for name in dict.fromkeys(one.card.party for one in known.values()):
             if party in {"", name}:

@@ -31,6 +31,7 @@ from serantau.node import Node
 from serantau.records.database import Tx
 from serantau.rules.card import Card, Duty, KeyKind
 from serantau.rules.level import Tlp
+from serantau.rules.marking import TLP_2_IDS
 from serantau.rules.party import Kind
 from serantau.rules.role import Power
 from serantau.rules.rota import DAYS, HOLIDAY, time_text
@@ -79,33 +80,35 @@ async def contacts(request: Asking) -> Response[bytes]:
 
     def work() -> tuple[list[Held], list[OnCall]]:
         cards = Contacts(node)
+        known = cards.all()
         found = [
             one
-            for one in cards.all()
+            for one in known
             if party in {"", one.card.party}
             and (not duty or duty in one.card.duties)
             and (not stale or one.stale(now, days))
             and (not text or _has(one.card, text))
         ]
-        calls = cards.on_call() if not (party or duty or stale or text) else []
+        plain = not (party or duty or stale or text or start)
+        calls = cards.on_call(held=known) if plain else []
         noted(
             node,
             "contacts list",
-            list({one.card.id: one for one in found}.values()),
+            found[start : start + _PAGE],
             " ".join(filter(None, (party, duty, text))),
         )
         return found, calls
 
     found, calls = await doing(request, work)
+    calls.sort(key=lambda one: (one.local.utcoffset(), one.held.card.party))
     parties = await reading(request, node.registry.parties)
     filters = {"party": party, "duty": duty, "q": text, "stale": stale}
     return await shown(
         request,
         "contacts.html",
         rows=[_row(one, now, days) for one in found[start : start + _PAGE]],
-        calls=sorted(
-            calls, key=lambda one: (one.local.utcoffset(), one.held.card.party)
-        ),
+        calls=calls[:_PAGE],
+        calls_left=len(calls[_PAGE:]),
         total=len(found),
         start=start,
         more=start + _PAGE if len(found) > start + _PAGE else 0,
@@ -138,12 +141,12 @@ async def _card(
 
     def work() -> tuple[Held, dict[str, str]]:
         cards = Contacts(node)
-        known = cards.all()
-        for one in known:
-            if one.card.id == sought:
-                noted(node, "contacts show", [one])
-                return one, {each.card.id: each.card.name for each in known}
-        raise NotFound("There is no such card.")
+        held = cards.some([sought]).get(sought)
+        if held is None:
+            raise NotFound("There is no such card.")
+        noted(node, "contacts show", [held])
+        others = cards.some([*held.card.deputies, *held.card.rota.people])
+        return held, {one: other.card.name for one, other in others.items()}
 
     held, names = await doing(request, work)
     decides = signed_of(request).may(Power.DECIDE)
@@ -183,10 +186,14 @@ async def _card(
         ],
         overrides=[(one, names.get(one.person, "?")) for one in card.rota.overrides],
         holidays=sorted(card.rota.holidays.items()),
-        rota=write_rota(card.rota, _unique(names)),
+        rota=write_rota(card.rota, names),
         parties=parties,
         circles=circles,
         levels=[level.label for level in Tlp if level < Tlp.RED],
+        level=next(
+            (level.label for level, ref in TLP_2_IDS.items() if ref in held.refs),
+            Tlp.AMBER.label,
+        ),
         form=form,
         failed=failed,
     )
@@ -226,7 +233,10 @@ async def edit_contact(request: Asking) -> Response[bytes]:
 
 async def _held(request: Asking) -> Held:
     node, sought = node_of(request), _id(request)
-    return await doing(request, lambda: Contacts(node).find(sought))
+    held = await doing(request, lambda: Contacts(node).some([sought]).get(sought))
+    if held is None:
+        raise NotFound("There is no such card.")
+    return held
 
 
 async def _asked(
