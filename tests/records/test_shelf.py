@@ -1,16 +1,15 @@
 """Pages of what is held: newest first, at a price of their own."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
 
 from doors import GREEN, RED, indicator
 from serantau.clock import SetClock
-from serantau.config import load_config
-from serantau.desk.found import Charter, found
+from serantau.config import NodeConfig, NodeSection, StoreSection
 from serantau.desk.intake import Intake
+from serantau.desk.seen_matrix import SeenMatrix
 from serantau.desk.shelf import Asked, Listed, listed, sources
 from serantau.node import Node
 from serantau.records import shelf
@@ -30,12 +29,27 @@ def take(node: Node, objects: list[dict[str, object]], source: str = "file") -> 
     assert report.refused == 0, report.faults
 
 
+@pytest.fixture(
+    scope="module",
+    params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)],
+)
+def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield ""
+        return
+    copies = request.getfixturevalue("postgres_copies")
+    with copies(request.getfixturevalue("postgres_tables_made_once")) as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    home: Path = tmp_path_factory.mktemp("shelf") / "th"
-    clock = SetClock()
-    found(home, Charter("th", "ThaiCERT"), clock)
-    with Node(load_config(home), clock) as node:
+def node(tmp_path_factory: pytest.TempPathFactory, store_url: str) -> Iterator[Node]:
+    config = NodeConfig(
+        home=tmp_path_factory.mktemp("shelf"),
+        node=NodeSection(member="th", team="ThaiCERT"),
+        store=StoreSection(url=store_url),
+    )
+    with Node(config, SetClock()) as node:
         take(
             node,
             [
@@ -135,10 +149,34 @@ def test_a_look_that_ends_early_says_so_and_goes_on_there(
     monkeypatch.setattr(shelf, "WINDOW", 10)
     monkeypatch.setattr(shelf, "_BODIES", 10)
     monkeypatch.setattr(shelf, "_STEPS", (5, 10))
-    page = listed(node, Asked("name 1", level=Tlp.RED))
+    page = listed(node, Asked(source="peer:th"))
+    assert not page.onward  # nothing ever came from there
+    page = listed(node, Asked(source="file"), 100)
     assert page.cut
     assert page.onward
     assert every(node, Asked("named anew")) == [indicator(3)["id"]]
     for asked in (Asked("8"), Asked("name 80"), Asked(level=Tlp.RED, source="file")):
         assert indicator(80)["id"] in every(node, asked)
     assert len(every(node, Asked(source="file"))) == COUNT
+
+
+def test_the_matrix_is_counted_on_each_kind_of_store(node: Node) -> None:
+    pattern = {
+        **indicator(500, name="Phishing"),
+        "type": "attack-pattern",
+        "id": "attack-pattern--00000000-0000-4000-8000-000000000500",
+        "kill_chain_phases": [{"kill_chain_name": "c", "phase_name": "first-step"}],
+    }
+    tie = {
+        **indicator(501),
+        "type": "relationship",
+        "id": "relationship--00000000-0000-4000-8000-000000000501",
+        "relationship_type": "uses",
+        "source_ref": indicator(1)["id"],
+        "target_ref": pattern["id"],
+    }
+    take(node, [pattern, tie])
+    (matrix,) = SeenMatrix(node).all()
+    (tactic,) = matrix.tactics
+    (technique,) = tactic.techniques
+    assert (tactic.title, technique.counts) == ("First step", {"uses": 1})
