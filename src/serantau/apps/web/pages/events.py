@@ -178,7 +178,6 @@ async def events(request: Asking) -> Response[bytes]:
             **await _found(request, asked, form),
         }
     _ = words_of(request)
-    zone = view.zone_of(signed_of(request).person.zone)
     return await shown(
         request,
         "events.html",
@@ -186,8 +185,6 @@ async def events(request: Asking) -> Response[bytes]:
         form=form,
         asked=asked,
         lasts=[(name, _(said)) for name, (_seconds, said) in LASTS.items()],
-        begin=typed_of(asked.since, zone),
-        end=typed_of(asked.until, zone),
         chosen=[
             (_(LABELS[name]), value, asked.without(name, value))
             for name, held in asked.where.items()
@@ -291,6 +288,8 @@ async def _counted(request: Asking, asked: Asked) -> dict[str, Any]:
             for bar, (begin, _end) in zip(found.bars, spans, strict=True)
         ],
         "spans": spans,
+        "begin": typed_of(asked.since, zone),
+        "end": typed_of(asked.until, zone),
         "links": [asked.other(**{"from": one, "to": two}) for one, two in spans],
         "facets": facets,
         **_mapped(request, asked, dict(found.facets["source_country"])),

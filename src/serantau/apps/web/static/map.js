@@ -20,9 +20,19 @@
   };
   const rings = (shape) =>
     shape.type === "Polygon" ? shape.coordinates : shape.coordinates.flat();
+  // Where a ring goes over the day line it goes on beyond the edge, not across the map.
+  const whole = (ring) => {
+    let turn = 0;
+    return ring.map(([x, y], n) => {
+      const step = n ? x - ring[n - 1][0] : 0;
+      if (step > 180) turn -= 360;
+      if (step < -180) turn += 360;
+      return [x + turn, y];
+    });
+  };
   const drawn = (shape, at) =>
     rings(shape)
-      .map((ring) => `M${ring.map((p) => at(p).map((n) => n.toFixed(1)).join(" ")).join("L")}Z`)
+      .map((ring) => `M${whole(ring).map((p) => at(p).map((n) => n.toFixed(1)).join(" ")).join("L")}Z`)
       .join("");
   // The middle of a state's largest part, where its name stands.
   const middle = (shape, at) => {
@@ -38,6 +48,21 @@
       }
     }
     return found;
+  };
+  const write = (svg, text, attributes) => {
+    make("text", attributes, svg).textContent = text;
+  };
+  // From how many events on a state is how dark, in the corner.
+  const key = (svg, least, [, height]) => {
+    least.forEach((many, place) => {
+      const y = height - 16 * (least.length - place) - 4;
+      make("path", { d: `M8 ${y}h14v11h-14Z`, "data-step": place + 1 }, svg);
+      write(svg, `≥ ${Number(many).toLocaleString(document.documentElement.lang)}`, {
+        x: 28,
+        y: y + 10,
+        "font-size": 12,
+      });
+    });
   };
   const draw = (figure, atlas) => {
     const view = VIEWS[figure.dataset.map];
@@ -56,26 +81,20 @@
       const within = many ? make("a", { href, tabindex: "-1" }, svg) : svg;
       const path = make("path", { d: drawn(state.geometry, at), "data-step": step }, within);
       make("title", {}, path).textContent = said;
-      if (view.names && ours) names.push([name, many, ...middle(state.geometry, at)]);
+      if (view.names && ours) names.push([name, ...middle(state.geometry, at)]);
     }
     // Names of neighbours do not stand on one another: the lower one goes down a line.
-    names.sort((a, b) => a[3] - b[3]);
+    names.sort((a, b) => a[2] - b[2]);
     const taken = [];
-    for (const [name, many, x, y] of names) {
+    for (const [name, x, y] of names) {
       let line = y;
-      while (taken.some(([tx, ty]) => Math.abs(tx - x) < 75 && Math.abs(ty - line) < 11)) line += 11;
+      while (taken.some(([tx, ty]) => Math.abs(tx - x) < 70 && Math.abs(ty - line) < 13)) line += 13;
       taken.push([x, line]);
-      const text = make("text", { x, y: line, "text-anchor": "middle", "font-size": 11 }, svg);
-      text.textContent = many ? `${name} ${many.toLocaleString(document.documentElement.lang)}` : name;
+      write(svg, name, { x, y: line, "text-anchor": "middle", "font-size": 12 });
     }
+    key(svg, figure.dataset.least.split(" "), size);
     find(figure, "svg")?.remove();
     figure.append(svg);
-    const key = document.createElement("p");
-    key.className = "small muted";
-    const least = figure.dataset.least.split(" ").map((n) => Number(n).toLocaleString());
-    key.textContent = [...new Set(least)].map((n) => `≥ ${n}`).join(" · ");
-    find(figure, "p")?.remove();
-    figure.append(key);
   };
   const find = (within, choice) => within.querySelector(choice);
   const shown = new IntersectionObserver((seen) => {
