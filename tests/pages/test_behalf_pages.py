@@ -51,8 +51,8 @@ def test_what_was_seen_beside_the_original_is_handed_over_and_withdrawn(
     lek, secret = desk.pages.visitor("lek"), desk.made["secret"]["id"]
     shown = lek.send(f"{PATH}/look", party="hub", objects=secret, tlp="")
     said = text_of(shown.text)
-    assert "removed labels" in said
-    assert "C2 of a botnet" in said
+    assert "labels stays" in said
+    assert "name goes C2 of a botnet" in said
     assert Behalf(desk.node).all() == []
 
     sent = ticket(shown.text)

@@ -16,7 +16,6 @@ from doors import serving
 from serantau.clock import SetClock
 from serantau.desk.audit import note_reading
 from serantau.records.acts import By, acting
-from serantau.records.newest import LOOKED, Wanted, newest
 from serantau.records.seen import Seen
 from sharing_desk import SharingDesk, sharing_desk
 from visitors import signed_in
@@ -71,28 +70,6 @@ def test_what_left_is_listed_newest_first_and_found_by_each_filter(
         assert {"hana", "wei"} - {user} - set(said.split()), query
     nothing = mali.read(f"/share/log?party=sg&object={watched}")
     assert "Nothing left" in nothing
-
-
-def test_a_log_that_no_index_finds_is_looked_through_in_parts(
-    desk: SharingDesk,
-) -> None:
-    with desk.node.db.read() as tx:
-        wanted = Wanted(also="actor = :actor", values=(("actor", "wei"),))
-        assert newest(tx, "ledger.release", wanted, 5) == ([1], 0)
-        last = int(tx.value("SELECT max(n) FROM ledger.release"))
-        tx.run(
-            "INSERT INTO ledger.release (n, at, party, actor, way, collection, "
-            "grant_view, request, count, span, low, high, stamps) "
-            "SELECT :n, at, party, 'late', way, collection, grant_view, request, "
-            "count, span, low, high, stamps FROM ledger.release WHERE n = :last",
-            n=last + LOOKED,
-            last=last,
-        )
-        found, on = newest(tx, "ledger.release", wanted, 5)
-        assert (found, on > 0) == ([], True)
-        again = Wanted(also=wanted.also, values=wanted.values, before=on)
-        assert newest(tx, "ledger.release", again, 5) == ([1], 0)
-        tx.run("DELETE FROM ledger.release WHERE n > :last", last=last)
 
 
 def test_the_proof_of_a_row_is_one_that_the_verifier_takes(

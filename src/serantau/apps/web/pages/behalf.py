@@ -27,7 +27,7 @@ from serantau.apps.web.pages.door import (
 from serantau.apps.web.pages.form import Form
 from serantau.desk.audit import note_reading
 from serantau.desk.behalf import Behalf, Moved, Plan, digest_of, read_edits
-from serantau.desk.outlook import Outlook
+from serantau.desk.outlook import Field, Outlook
 from serantau.desk.publisher import Looked, Publisher
 from serantau.errors import BadRequest, Conflict, Forbidden, NotFound
 from serantau.node import Node
@@ -47,7 +47,7 @@ class Beside:
     """One object: field by field what stands here and what would be published."""
 
     id: str
-    rows: list[tuple[str, str | None, str | None]]
+    rows: list[Field]
     left: tuple[str, ...]
     hits: tuple[str, ...]
 
@@ -73,7 +73,7 @@ def _beside(node: Node, plan: Plan) -> list[Beside]:
         goes = {name: _text(value) for name, value in one.data.items()}
         # The new id is another each time that it is worked out.
         rows = [
-            (name, here.get(name), goes.get(name))
+            Field(name, here.get(name), goes.get(name))
             for name in sorted(here.keys() | goes.keys())
             if name != "id"
         ]
