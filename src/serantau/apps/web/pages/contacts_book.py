@@ -75,7 +75,8 @@ async def contacts(request: Asking) -> Response[bytes]:
     node, asked = node_of(request), request.query_params
     party, duty = asked.get("party", ""), asked.get("duty", "")
     stale, text = "stale" in asked, asked.get("q", "").strip()[:200]
-    start = int(asked.get("from", "0")[:6]) if asked.get("from", "").isdigit() else 0
+    said = asked.get("from", "")[:6]
+    start = int(said) if said.isascii() and said.isdigit() else 0
     now, days = node.clock.now(), node.config.contacts.stale_days
 
     def work() -> tuple[list[Held], list[OnCall]]:
