@@ -344,6 +344,48 @@ def test_a_line_of_who_was_locked_out_or_may_less_is_closed(
     in_a_thread(scenario())
 
 
+def test_an_open_page_of_the_desk_counts_as_use(node: Node, address: str) -> None:
+    secret = user(node, "watches-on", "analyst")
+
+    def stale() -> bool:
+        with node.db.read() as tx:
+            signed = Sessions(node.registry, 12, 60).find(tx, secret)
+        assert signed is not None
+        return signed.stale
+
+    async def scenario() -> None:
+        async with line(address, secret) as lines:
+            CLOCK.advance(seconds=90)
+            assert await asyncio.to_thread(stale)
+            # It is looked after between any two events.
+            for rule in ("one-event", "two-events"):
+                await asyncio.to_thread(refuse, node, rule)
+                await event(lines, "changed")
+            assert not await asyncio.to_thread(stale)
+
+    asyncio.run(scenario())
+
+
+def test_when_the_looking_fails_lines_end_and_those_that_come_back_are_told(
+    node: Node, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = user(node, "meets-a-fault", "analyst")
+
+    def broken(_: live.Live) -> live.View:
+        raise RuntimeError("broken")
+
+    async def scenario() -> None:
+        async with line(address, secret) as lines:
+            with monkeypatch.context() as fault:
+                fault.setattr(live.Live, "look", broken)
+                assert [each async for each in lines if each[:1] not in {"", ":"}] == []
+        async with line(address, secret) as lines:
+            await asyncio.to_thread(refuse, node, "after-the-fault")
+            await event(lines, "changed")
+
+    asyncio.run(scenario())
+
+
 def test_a_window_that_comes_back_is_told_what_it_missed(
     node: Node, address: str
 ) -> None:

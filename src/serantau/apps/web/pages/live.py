@@ -216,6 +216,7 @@ class Live:
             listener.bell.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
+            self._task.add_done_callback(self._over)
         return listener
 
     def leave(self, listener: Listener) -> None:
@@ -249,6 +250,16 @@ class Live:
             except SerantauError as fault:
                 logger(__name__).warning("live_delayed", fault=str(fault))
                 await asyncio.sleep(_AFTER_FAULT_SECONDS)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """Close every line when the looking failed: who comes back begins it anew."""
+        if task.cancelled():
+            return
+        logger(__name__).error("live_failed", exc_info=task.exception())
+        self._task = None
+        for listener in self._listeners:
+            listener.moved = True
+            listener.bell.set()
 
     async def _ring(self, view: View) -> None:
         """Ring for every line that has news, one after the other, in any order."""

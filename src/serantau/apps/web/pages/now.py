@@ -51,9 +51,15 @@ class Line:
 @page("/now", Power.CASES)
 async def now(request: Asking) -> Response[bytes]:
     """Show what waits. htmx gets the part of the page that changes."""
-    signed, live = signed_of(request), state_of(request).live
     fragment = request.headers.get("hx-request") == "true"
-    held: View = await doing(request, partial(live.view, live=fragment))
+    values = await doing(request, partial(_found, request, fragment))
+    return await shown(request, "now-list.html" if fragment else "now.html", **values)
+
+
+def _found(request: Asking, fragment: bool) -> dict[str, Any]:
+    """Give what the page shows; of a fragment, how much is new since it was shown."""
+    signed, live = signed_of(request), state_of(request).live
+    held: View = live.view(live=fragment)
     seen = _number(request.query_params.get("seen", ""))
     mine = [held.waiting.sections[part] for part in parts_of(signed.powers)]
     fresh = [
@@ -62,31 +68,28 @@ async def now(request: Asking) -> Response[bytes]:
         for row in section.rows
         if seen and held.first[row.key] > seen
     ]
-    await doing(request, partial(_note, request, mine, fresh if fragment else None))
+    _note(request, mine, fresh if fragment else None)
     sections = sorted(
         (section for section in mine if section.count),
         key=lambda section: _TONES.index(section.tone),
     )
-    made = [
-        await doing(request, partial(_rendered, request, live, held, signed, section))
-        for section in sections
-    ]
-    return await shown(
-        request,
-        "now-list.html" if fragment else "now.html",
-        sections=[
-            (section, words_of(request)(TITLES[section.part]), html)
-            for section, html in zip(sections, made, strict=True)
+    return {
+        "sections": [
+            (
+                section,
+                words_of(request)(TITLES[section.part]),
+                _rendered(request, live, held, signed, section),
+            )
+            for section in sections
         ],
-        total=sum(section.count for section in mine),
-        urgent=sum(row.tone is Tone.DANGER for section in mine for row in section.rows),
-        fresh=len(fresh),
-        last=held.last,
-        at=held.waiting.at,
-        unread=held.waiting.unread,
-        on_duty=held.waiting.on_duty,
-        shift="/shift" if "/shift" in pages_there(request.app) else "",
-    )
+        "total": sum(section.count for section in mine),
+        "fresh": len(fresh),
+        "last": held.last,
+        "at": held.waiting.at,
+        "unread": held.waiting.unread,
+        "on_duty": held.waiting.on_duty,
+        "shift": "/shift" if "/shift" in pages_there(request.app) else "",
+    }
 
 
 def _number(text: str) -> int:
