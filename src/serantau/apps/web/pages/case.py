@@ -210,6 +210,7 @@ def live_values(request: Asking, view: View) -> dict[str, Any]:
         "state": view.state,
         "name": view.name,
         "own": own,
+        "at": lambda said: instant(said) if said else 0,
         "log": log,
         "due": [_late(view, each, _) for each in view.clocks.due],
         "waiting": sorted(waits),
