@@ -36,6 +36,7 @@ SPEAKERS = {
     "wire/hints.py": "a peer",
     "wire/mail.py": "the mail server of the configuration",
     "wire/mailbox.py": "the mailbox of the configuration",
+    "wire/oidc.py": "the provider at which people sign in, as the configuration says",
     "wire/webhook.py": "a contact that a person added",
 }
 
