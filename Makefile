@@ -75,6 +75,10 @@ docs: $(VENV)/.docs-stamp ## Build the documentation into site/
 words: $(VENV)/.dev-stamp ## Bring the catalogues of the pages' languages up to date
 	$(PY) -m serantau.apps.web.pages.catalogue $(ARGS)
 
+.PHONY: journeys
+journeys: $(VENV)/.dev-stamp ## Walk every journey of the pages in both languages, on desktop and phone
+	SERANTAU_JOURNEYS=all $(PY) -m pytest tests/pages/test_journeys.py $(ARGS)
+
 .PHONY: screens
 screens: $(VENV)/.dev-stamp ## Take the pictures of pages that the documentation has
 	SERANTAU_SCREENS=docs/screens $(PY) -m pytest tests/pages/test_every_page.py $(ARGS)
