@@ -6,18 +6,25 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 
+import orjson
 import polars as pl
 import pytest
 from playwright.sync_api import Browser
 
+from archived import batch_of, put
+from archived import event as seen
 from chromium import PHONE, wide, window
+from commands import indicator
 from doors import serving
 from serantau.apps.web.pages import batches, event, events, notices, questions
 from serantau.clock import SetClock
 from serantau.config import load_config
 from serantau.desk import lane_search
+from serantau.desk.cases import Casework
 from serantau.desk.found import Charter, found
+from serantau.desk.intake import Intake
 from serantau.desk.lane import Lane, Told
+from serantau.desk.lane_ask import archive_of
 from serantau.desk.lane_work import Worker
 from serantau.desk.notice_rows import tell
 from serantau.desk.notify import Notify
@@ -33,6 +40,7 @@ from serantau.rules.contact import Contact
 from serantau.rules.contact import Kind as ContactKind
 from serantau.rules.party import Kind, Party
 from serantau.rules.role import Power, powers_of
+from serantau.wire.bundle import Piece
 from visitors import Pages, Visitor, pages_of, signed_in, text_of
 
 CLOCK = SetClock("2026-03-05T12:00:00Z")
@@ -280,6 +288,26 @@ def test_a_row_tells_where_from_why_this_owner_and_which_notice(lead: Visitor) -
     assert 'href="http' not in html
     for wrong, status in (("9:9", 404), ("x", 400), ("1:999", 404)):
         assert lead.get(f"/events/{wrong}").status_code == status
+
+
+def test_a_row_leads_to_its_indicator_and_the_case_that_it_is_evidence_in(
+    pages: Pages, lead: Visitor
+) -> None:
+    node, made = pages.node, indicator(7)
+    piece = Piece(ordinal=1, offset=0, line=0, raw=orjson.dumps(made))
+    Intake(node).take([piece], origin="test", boxes=())
+    case = Casework(node).open("Phishing kit")
+    Casework(node).add_evidence(case.id, [made["id"]])
+    gone = "indicator--11111111-2222-4333-8444-555555555555"
+    batch = Lane(node).add(BytesIO(b"by hand"), Told("hand")).batch
+    ids = f"{made['id']},{gone}"
+    put(archive_of(node), "by hand", [seen("11.22.97.1", indicators=ids)])
+    assert batch.digest == batch_of("by hand")
+    html = lead.get(f"/events/{batch.number}:1").text
+    assert f'href="/objects/{made["id"]}"' in html
+    assert f'href="/cases/{case.id}"' in html
+    assert f'href="/objects/{gone}"' not in html
+    assert "not here any more" in html
 
 
 # Notices
