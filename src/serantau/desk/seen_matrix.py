@@ -17,6 +17,7 @@ import orjson
 
 from serantau.node import Node
 from serantau.records.database import Tx
+from serantau.records.recalls import GONE
 from serantau.records.search import Found
 from serantau.records.shelf import Only, Shelf
 from serantau.rules.stix import id_key
@@ -166,7 +167,8 @@ def _pointing(tx: Tx, ids: Sequence[str]) -> tuple[dict[str, Counter[str]], bool
             "JOIN object o ON o.added = e.source JOIN word k ON k.n = e.kind "
             "JOIN word t ON t.n = o.type WHERE o.slot % 2 = 0 "
             "AND t.text IN ('relationship', 'sighting') AND o.slot NOT IN "
-            "(SELECT 2 * n FROM marking_set WHERE key LIKE '%\"recalled\":%') "
+            + GONE
+            + " "
             "GROUP BY e.target, k.text, verb",
             keys=tx.array(keys),
             most=left,

@@ -171,6 +171,7 @@ class Shelf:
                 most=limit + 1,
             )  # fmt: skip
             return [int(row.added) for row in rows], 0
+        found: list[int] = []
         query = trigrams(wanted)
         if not query:
             stamps, floor = self._stamps(tx, only, words, _BODIES)
@@ -180,7 +181,6 @@ class Shelf:
             if len(stamps) == _BODIES:
                 floor = stamps[-1]
             return found, low or floor
-        found: list[int] = []
         low = only.before
         for step in _STEPS:
             stamps = _candidates(tx, query, replace(only, before=low), step)
