@@ -27,21 +27,99 @@ _ROWS: Final = (
 # What lists of stolen passwords have most often among those that are long enough once
 # digits and signs at the ends are left off.
 _COMMON: Final = frozenset(
-    """
-    password passwort administrator welcome changeme letmein iloveyou princess
-    sunshine football baseball basketball superman monkey dragon master shadow
-    michael jennifer computer internet samsung security default temporary temppass
-    passwordpassword adminadmin adminpassword passwordadmin mypassword newpassword
-    yourpassword secretpassword passwordsecret thisisapassword nopassword rootroot
-    rootpassword testtest testpassword useruser guestguest welcomewelcome
-    welcomehome trustnoone trustnobody opensesame iloveyouforever iloveyousomuch
-    correcthorsebatterystaple thequickbrownfox unbelievable
-    supersecret topsecret verysecret letmeinplease manchesterunited liverpoolfc
-    barcelona chocolate christmas september november december february summer winter
-    autumn spring serantau serantaunode cybersecurity informationsecurity incident
-    incidentresponse thailand singapore malaysia indonesia vietnam philippines
-    cambodia myanmar laos brunei timorleste bangkok jakarta hanoi manila
-    """.split()
+    [
+        "password",
+        "passwort",
+        "administrator",
+        "welcome",
+        "changeme",
+        "letmein",
+        "iloveyou",
+        "princess",
+        "sunshine",
+        "football",
+        "baseball",
+        "basketball",
+        "superman",
+        "monkey",
+        "dragon",
+        "master",
+        "shadow",
+        "michael",
+        "jennifer",
+        "computer",
+        "internet",
+        "samsung",
+        "security",
+        "default",
+        "temporary",
+        "temppass",
+        "passwordpassword",
+        "adminadmin",
+        "adminpassword",
+        "passwordadmin",
+        "mypassword",
+        "newpassword",
+        "yourpassword",
+        "secretpassword",
+        "passwordsecret",
+        "thisisapassword",
+        "nopassword",
+        "rootroot",
+        "rootpassword",
+        "testtest",
+        "testpassword",
+        "useruser",
+        "guestguest",
+        "welcomewelcome",
+        "welcomehome",
+        "trustnoone",
+        "trustnobody",
+        "opensesame",
+        "iloveyouforever",
+        "iloveyousomuch",
+        "correcthorsebatterystaple",
+        "thequickbrownfox",
+        "unbelievable",
+        "supersecret",
+        "topsecret",
+        "verysecret",
+        "letmeinplease",
+        "manchesterunited",
+        "liverpoolfc",
+        "barcelona",
+        "chocolate",
+        "christmas",
+        "september",
+        "november",
+        "december",
+        "february",
+        "summer",
+        "winter",
+        "autumn",
+        "spring",
+        "serantau",
+        "serantaunode",
+        "cybersecurity",
+        "informationsecurity",
+        "incident",
+        "incidentresponse",
+        "thailand",
+        "singapore",
+        "malaysia",
+        "indonesia",
+        "vietnam",
+        "philippines",
+        "cambodia",
+        "myanmar",
+        "laos",
+        "brunei",
+        "timorleste",
+        "bangkok",
+        "jakarta",
+        "hanoi",
+        "manila",
+    ]
 )
 
 

@@ -18,6 +18,9 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
+from serantau.rules.password import Weak
+from serantau.rules.role import ROLES
+
 DRAFTED: Final = "machine-drafted"
 """The comment of a text that no speaker has read yet."""
 _WEB: Final = Path(__file__).parents[1]
@@ -31,6 +34,8 @@ _KEYWORDS: Final[Mapping[str, tuple[int, ...] | None]] = {
 }
 _JINJA: Final = {"extensions": "jinja2.ext.i18n", "trimmed": "true", "silent": "false"}
 _WIDTH: Final = 100
+# Read by those who write pages, in English.
+_FOR_AUTHORS: Final = "styleguide.html"
 
 Text = str | tuple[str, str]
 
@@ -40,9 +45,14 @@ def texts() -> Mapping[Text, Sequence[str]]:
     """Give every text of the pages, with the files that it stands in."""
     found: dict[Text, list[str]] = {}
     for path in sorted((_WEB / "templates").rglob("*.html")):
+        if path.name == _FOR_AUTHORS:
+            continue
         _read(path, "jinja2.ext:babel_extract", _JINJA, found)
     for path in sorted((_WEB / "pages").glob("*.py")):
         _read(path, "python", {}, found)
+    # What rules say of themselves, and pages show.
+    for said in (*(role.says for role in ROLES.values()), *Weak):
+        found.setdefault(str(said), []).append("rules")
     return found
 
 
