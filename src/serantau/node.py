@@ -12,6 +12,7 @@ from serantau.clock import Clock, SystemClock
 from serantau.config import LimitsSection, NodeConfig
 from serantau.errors import ConfigError
 from serantau.records.audiences import Audiences
+from serantau.records.card_memory import CardMemory
 from serantau.records.database import Database
 from serantau.records.ledger import Ledger
 from serantau.records.migrations import current, head, migrate
@@ -41,8 +42,9 @@ class Node:
     """The rooms of one node, joined.
 
     config, clock: as given. db: the store. audiences, objects, views, ledger, registry,
-    quarantine, search: the records. reader: checks STIX objects against this node's
-    limits. Close it, or use it as a context manager.
+    quarantine, search: the records. card_memory: contact cards as they were read last.
+    reader: checks STIX objects against this node's limits. Close it, or use it as a
+    context manager.
     """
 
     def __init__(self, config: NodeConfig, clock: Clock | None = None) -> None:
@@ -86,6 +88,7 @@ class Node:
         self.quarantine = Quarantine()
         self.reader = reader_of(config.limits)
         self.search = Search(self.reader)
+        self.card_memory = CardMemory()
         self._signer: Signer | None = None
 
     @property

@@ -20,7 +20,7 @@ import orjson
 from serantau.clock import instant, moment
 from serantau.desk.audit import zone_named
 from serantau.desk.case_log import parties_of
-from serantau.desk.keys import Keys, standing
+from serantau.desk.keys import Keys
 from serantau.desk.recall import Recalling
 from serantau.desk.share import Share
 from serantau.errors import (
@@ -43,8 +43,6 @@ from serantau.rules.card import (
     card_extension_object,
     card_object,
     checked,
-    is_card,
-    read_card,
 )
 from serantau.rules.marking import (
     TLP_2_IDS,
@@ -196,44 +194,47 @@ class Contacts:
 
     def _held(self, tx: Tx, ids: Sequence[str] | None = None) -> list[Held]:
         node, own = self._node, self._node.config.node.identity
-        markings = node.audiences.known(tx)
+        markings, marked = node.audiences.known(tx), dict[int, str]()
         parties = parties_of(node, tx)
-        ring, checks, found = self._keys.ring(tx), self._cards.checks(tx), []
-        for object_id in self._cards.ids(tx) if ids is None else ids:
-            versions = node.search.versions(tx, object_id)
-            if not versions:
+        ring, checks = self._keys.ring(tx), self._cards.checks(tx)
+        read, found = [], []
+        asked = dict.fromkeys(self._cards.ids(tx) if ids is None else ids)
+        newest = node.search.newest_of(tx, asked.keys())
+        for one in (newest[each] for each in asked if each in newest):
+            said = node.card_memory.read(one, ring)
+            if said is None:
                 continue
-            newest = versions[-1]
-            data = orjson.loads(newest.body)
-            if not is_card(data) or data.get("revoked"):
-                continue
-            card, faults = read_card(data)
-            creator = str(data.get("created_by_ref", ""))
-            signature = standing(newest.body, ring, newest.added).standing
+            read.append(said)
+            card, creator = said.card, said.creator
             origin = HEARSAY
             if creator == own and own:
                 origin = OURS
-            elif signature is Standing.VALID and parties.get(creator) == card.party:
+            elif (
+                said.signature is Standing.VALID and parties.get(creator) == card.party
+            ):
                 origin = THEIRS
-            told = checks.get(object_id, [])
-            right = [one.at for one in told if one.holds]
+            number = one.marking_set
+            if number not in marked:
+                marked[number] = in_words(node.audiences.set_of(tx, number), markings)
+            told = checks.get(one.id, [])
+            right = [check.at for check in told if check.holds]
             found.append(
                 Held(
                     card=card,
-                    faults=tuple(faults),
+                    faults=said.faults,
                     origin=origin,
                     by=parties.get(creator, creator),
-                    signature=signature,
-                    marking=in_words(
-                        node.audiences.set_of(tx, newest.marking_set), markings
-                    ),
-                    refs=tuple(data.get("object_marking_refs", ())),
-                    created=instant(data["created"]),
-                    modified=instant(data["modified"]),
+                    signature=said.signature,
+                    marking=marked[number],
+                    refs=said.refs,
+                    created=said.created,
+                    modified=said.modified,
                     verified=max([min(card.verified, tx.clock.now()), *right]),
                     check=told[-1] if told else None,
                 )
             )
+        if ids is None:
+            node.card_memory.keep(read)
         return found
 
     # Writing
@@ -463,6 +464,7 @@ class Contacts:
             self._cards.forget(tx, object_id)
             Steps().forget(tx, object_id)
             acts.decided(tx, "erased a contact card", object_id, why=reason)
+        node.card_memory.forget(object_id)
         return sorted(got)
 
     def _is_mine(self, body: bytes) -> bool:

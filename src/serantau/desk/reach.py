@@ -369,12 +369,11 @@ class Reach:
         with self._node.db.read() as tx:
             drill = self._cards.running(tx)
             asks = self._cards.asks(tx, drill.n) if drill else []
-        known = {held.card.id: held for held in self._contacts.all()}
-        return [
-            (ask, known.get(ask.card))
-            for ask in asks
-            if ask.way == PHONE and ask.state in {WAITING, SILENT}
+        calls = [
+            ask for ask in asks if ask.way == PHONE and ask.state in {WAITING, SILENT}
         ]
+        known = self._contacts.some([ask.card for ask in calls]) if calls else {}
+        return [(ask, known.get(ask.card)) for ask in calls]
 
     def called(self, number: int, outcome: str, said: str = "") -> Ask:
         """Write down how a call went; a call that nobody took may be tried again.
