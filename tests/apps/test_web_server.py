@@ -277,6 +277,7 @@ def test_tls_is_served_and_a_callers_certificate_asked_for(
                 answer = client.get(f"{address}{DISCOVERY}", headers=basic("wei"))
                 assert answer.status_code == 200
                 assert "max-age" in answer.headers["strict-transport-security"]
+                assert "includeSub" in answer.headers["strict-transport-security"]
         old = ssl.create_default_context(cafile=trusted)
         old.load_cert_chain(*known)
         old.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -473,18 +474,25 @@ def test_logs_hold_no_secret_and_no_question(
 ) -> None:
     set_up_logs(LogSection(level="debug", format="json"))
     site.get(
-        site.path("box", "objects/"), params={"match[type]": "malware", "t": "tok"}
+        site.path("box", "objects/"), params={"match[type]": "malware", "t": "zzq"}
     )
     site.client.get(DISCOVERY, headers={"Authorization": "Bearer my-token"})
     site.client.get(DISCOVERY, headers=basic("wei", "my-wrong-password"))
+    site.client.get(DISCOVERY, headers=basic("my-wrong-password", "x"))
     logged = capfd.readouterr().err
     lines = [orjson.loads(line) for line in logged.splitlines()]
+    refused = [line for line in lines if line["event"] == "sign_in_refused"]
+    assert [(line["how"], line["user"]) for line in refused] == [
+        ("token", ""),
+        ("password", "wei"),
+        ("password", ""),
+    ]
     assert {line["status"] for line in lines if line["event"] == "request"} == {
         200,
         401,
     }
     assert all(line["request_id"] for line in lines if line["event"] == "request")
-    for secret in (PASSWORD, "my-token", "my-wrong-password", "malware", "tok"):
+    for secret in (PASSWORD, "my-token", "my-wrong-password", "malware", "zzq"):
         assert secret not in logged
     assert basic("wei")["Authorization"].split()[1] not in logged
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from doors import PASSWORD, basic, furnish
 from serantau.apps.web.pages import look
@@ -123,6 +124,31 @@ def test_every_answer_has_the_headers_that_keep_a_page_safe(
         assert headers["referrer-policy"] == "same-origin"
         assert headers["cache-control"] == "no-store"
         assert headers["cross-origin-opener-policy"] == "same-origin"
+
+
+def test_what_is_refused_is_in_the_log_with_who_and_where(pages: Pages) -> None:
+    low = pages.visitor("lowly", "reader")
+    with capture_logs() as lines:
+        assert low.get("/admin").status_code == 403
+        assert low.send("/me", csrf="00" * 32).status_code == 403
+        verb = pages.client.get("/api/v1/users", headers=basic("lowly"))
+        assert verb.status_code == 403
+    said = [(each["user"], each.get("path"), each.get("why")) for each in lines]
+    assert said == [
+        ("lowly", "/admin", "needs admin"),
+        ("lowly", "/me", "form without its token"),
+        ("lowly", None, None),
+    ]
+    assert lines[-1]["verb"]
+
+
+def test_every_text_names_its_letters_and_trace_is_refused(pages: Pages) -> None:
+    boss = pages.visitor("boss")
+    script = boss.get("/static/desk.js")
+    for answer in (boss.get("/me"), boss.get("/nowhere"), script):
+        assert "charset=utf-8" in answer.headers["content-type"], answer.url
+    for path in ("/me", "/taxii2/", "/healthz"):
+        assert pages.client.request("TRACE", path).status_code == 405
 
 
 def test_a_reader_gets_its_language_its_zone_and_its_years(

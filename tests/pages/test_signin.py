@@ -240,6 +240,17 @@ def test_a_link_does_not_stand_for_the_second_factor(pages: Pages) -> None:
     assert "serantau" not in cookies(sent)
 
 
+def test_who_signs_in_again_gets_a_new_session_and_the_old_one_ends(
+    pages: Pages,
+) -> None:
+    user(pages, "twice")
+    before = pages.visitor("twice")
+    sent = before.send("/sign-in", name="twice", password=PASSWORD)
+    after = Visitor(pages.client, cookies(sent)["serantau"])
+    assert after.get("/me").status_code == 200
+    assert before.get("/me").status_code == 303
+
+
 def test_a_guest_whose_day_has_come_is_out_at_the_next_request(pages: Pages) -> None:
     ends = CLOCK.now() + 5 * 60_000_000
     guest = pages.visitor("kenji", "guest", party="jp", person=Person(ends=ends))

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from serantau.apps.web.logs import logger
 from serantau.errors import Forbidden, TooMany, Unauthenticated
 from serantau.node import Node
 from serantau.records.registry import Caller
@@ -198,6 +199,8 @@ class Logins:
                 self._attempts.forget(keys[0])
             else:
                 self._attempts.failed(*keys)
+        if not found:
+            note_refused("second", address, name)
         return found
 
     def begins(self, address: str) -> None:
@@ -223,6 +226,7 @@ class Logins:
         with self._lock:
             self._refuse_if_over(("address", network))
             self._attempts.failed(("address", network))
+        note_refused("token", network)
         raise Unauthenticated(_WRONG)
 
     def _remembered(self, credentials: Credentials, network: str) -> Caller | None:
@@ -267,6 +271,8 @@ class Logins:
             with self._lock:
                 if caller is None:
                     self._attempts.failed(*keys)
+                    # A name that nobody has may be a password in the wrong field.
+                    note_refused("password", network, name if digest else "")
                     raise Unauthenticated(_WRONG)
                 # Not the address: an account of their own would clear it for anyone.
                 self._attempts.forget(keys[0], keys[2])
@@ -299,6 +305,18 @@ class Logins:
                 mend=f"Try again in {wait} seconds.",
                 wait=wait,
             )
+
+
+def note_refused(how: str, address: str, user: str = "") -> None:
+    """Tell the log that somebody was not let in: by what, from where, and never which.
+
+    Args:
+        how: password, token, second or passkey.
+        address: where from.
+        user: an account's name, empty where none is known.
+    """
+    network = network_of(address)
+    logger(__name__).warning("sign_in_refused", how=how, user=user, network=network)
 
 
 def network_of(address: str) -> str:

@@ -41,7 +41,7 @@ from serantau.apps.web.faults import REQUEST_ID, tell
 from serantau.apps.web.hall import STATE, Asking, Hall
 from serantau.apps.web.logs import logger, new_request_id, set_up_logs
 from serantau.apps.web.memory import keep_memory
-from serantau.apps.web.pages import family, live
+from serantau.apps.web.pages import door, family, live
 from serantau.config import NodeConfig
 from serantau.errors import ConfigError, Forbidden, SerantauError
 from serantau.node import Node
@@ -81,10 +81,9 @@ class Doors:
             (b"x-content-type-options", b"nosniff"),
             self._realm,
         ]
-        if config.http.certificate:
-            self._fixed.append(
-                (b"strict-transport-security", f"max-age={_YEAR}".encode())
-            )
+        if door.secure(hall.node):
+            lasts = f"max-age={_YEAR}; includeSubDomains"
+            self._fixed.append((b"strict-transport-security", lasts.encode()))
         self._fixed_of_pages = [*self._fixed, *_UNLESS]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -196,7 +195,10 @@ _told: Final = logging.getLogger(__name__)
 _REALM: Final = REALM_HEADER.lower().encode()
 # What an answer says unless its door says otherwise.
 _UNLESS: Final = (
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    ),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 )

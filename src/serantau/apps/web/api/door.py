@@ -19,6 +19,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from serantau.apps.web.api.fault import Failed
 from serantau.apps.web.hall import Asking, Lane, hall_of
+from serantau.apps.web.logs import logger
 from serantau.errors import BadRequest, Forbidden, UnsupportedMedia
 from serantau.node import Node
 from serantau.records.acts import By, act_as
@@ -183,16 +184,18 @@ def permit(caller: Caller, name: str) -> None:
     least = LEAST_ROLE[name]
     if least == ANYONE:
         return
+    if caller.own and reaches(caller.role, least):
+        return
+    logger(__name__).warning("verb_refused", user=caller.user, verb=name)
     if not caller.own:
         raise Forbidden(
             "This is for the node's own people.",
             mend="What the node gives your party is at /taxii2/; "
             f"{ROOT}/me/releases lists what it gave.",
         )
-    if not reaches(caller.role, least):
-        raise Forbidden(
-            f"User {caller.user!r} has the role {caller.role}; this takes {least}."
-        )
+    raise Forbidden(
+        f"User {caller.user!r} has the role {caller.role}; this takes {least}."
+    )
 
 
 def _own_site(connection: Connection) -> None:

@@ -22,6 +22,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from serantau.apps.web.auth import network_of
 from serantau.apps.web.hall import Asking, Lane, hall_of
+from serantau.apps.web.logs import logger
 from serantau.apps.web.pages import view
 from serantau.apps.web.pages.form import CSRF, Form
 from serantau.apps.web.pages.place import places_of
@@ -129,6 +130,7 @@ async def _guard(connection: Connection, handler: BaseRouteHandler) -> None:
     ):
         raise SecondNeeded
     if power is not None and not signed.may(power):
+        _note(request, f"needs {power.value}")
         who = ", ".join(name for name, role in ROLES.items() if power in role.powers)
         raise Forbidden(
             f"You have the role {signed.caller.role}; this page is for: {who}."
@@ -152,6 +154,17 @@ def _touch(request: Asking, number: int) -> None:
     task = asyncio.create_task(quietly())
     _touching.add(task)
     task.add_done_callback(_touching.discard)
+
+
+def _note(request: Asking, why: str) -> None:
+    """Tell the log that somebody who is signed in was refused: who, where, and why."""
+    logger(__name__).warning(
+        "page_refused",
+        user=signed_of(request).caller.user,
+        method=request.scope["method"],
+        path=request.scope["path"],
+        why=why,
+    )
 
 
 def lacks_second(node: Node, signed: Signed) -> bool:
@@ -304,6 +317,7 @@ def _check_token(request: Asking, form: Form) -> None:
         return  # nobody's: there is nothing that another site could make use of
     given = form.given(CSRF) or request.headers.get("x-csrf-token", "")
     if not _token_holds(secret, given):
+        _note(request, "form without its token")
         raise Forbidden(
             "This form is from before you signed in last.",
             mend="Nothing was changed. Load the page again, and send it once more.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from litestar import Response
 
+from serantau.apps.web.auth import note_refused
 from serantau.apps.web.hall import Asking, hall_of
 from serantau.apps.web.pages.door import (
     SIGN_IN,
@@ -187,6 +188,7 @@ async def showing_passkey(request: Asking, form: Form) -> Response[bytes]:
     name = await writing(request, work)
     if name:
         return await enter(request, name, factors.PASSKEY, back, enough=True)
+    note_refused(factors.PASSKEY, hall_of(request).address(request))
     form.fault("name", words_of(request)("This passkey does not sign in here."))
     return await asking(request, form, back, status=422)
 

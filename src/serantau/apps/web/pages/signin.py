@@ -115,7 +115,7 @@ async def enter(
     Raises:
         Forbidden: the user is kept out, or its last day has come.
     """
-    hall = hall_of(request)
+    hall, before = hall_of(request), maybe_signed(request)
     agent = request.headers.get("user-agent", "")
     address = hall.address(request)
     act_as(By(user, "page"))
@@ -127,6 +127,9 @@ async def enter(
             body = {"ways": ways, "next": back}
             return Sessions.issue(tx, HALF, number, HALF_SECONDS, body), False
         decided(tx, "signed in", user, after={"ways": ways})
+        if before is not None:
+            # This browser's other session: nobody could end it there any more.
+            hall.sessions.end(tx, before.user, number=before.number)
         opened = hall.sessions.open(tx, number, ways, address=address, agent=agent)
         return opened, True
 
