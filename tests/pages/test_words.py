@@ -37,7 +37,11 @@ _HOLES = re.compile(r"%\([a-z_]+\)[sd]|\{[a-z_]*\}|%%|https?://\S+|<[^>]+>")
 
 
 def _said(language: str) -> list[Message]:
-    return [each for each in catalogue(language) if each.id and each.string]
+    def forms(string: object) -> list[object]:
+        return list(string) if isinstance(string, (list, tuple)) else [string]
+
+    held = [each for each in catalogue(language) if each.id]
+    return [each for each in held if all(forms(each.string))]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
