@@ -189,8 +189,8 @@ def test_a_recovery_code_is_good_once_for_its_user_and_kept_as_a_digest(
         other, other_name = made(node, tx)
         codes = second.new_codes(tx, user, name)
         assert len(set(codes)) == CODES
-        # 112 bits of chance, with 31 letters: a plain digest is enough to keep them.
-        assert all(len(code.replace("-", "")) * log2(31) > 112 for code in codes)
+        # With 31 letters more than 128 bits of chance: a plain digest is enough.
+        assert all(len(code.replace("-", "")) * log2(31) > 128 for code in codes)
         assert not second.prove(tx, other, other_name, codes[0])
         assert second.prove(tx, user, name, f" {codes[0].upper()} ") == "recovery"
         assert not second.prove(tx, user, name, codes[0])

@@ -29,7 +29,7 @@ DRIFT: Final = 1
 CODES: Final = 10
 _DIGITS: Final = 6
 _LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
-_GROUPS: Final = 6
+_GROUPS: Final = 7
 _GROUP: Final = 4
 _LABEL: Final = 80
 
@@ -163,6 +163,6 @@ def _code() -> str:
 
 
 def _digest(user: int, code: str) -> str:
-    # 118 bits of chance: no salt and no slow hash is needed to keep them.
+    # 138 bits of chance: no salt and no slow hash is needed to keep them.
     letters = "".join(one for one in code.casefold() if one.isalnum())
     return hashlib.sha256(f"{user}:{letters}".encode()).hexdigest()
