@@ -37,7 +37,8 @@ from serantau.rules.role import Power
 from serantau.rules.rota import DAYS, HOLIDAY, time_text
 
 NEW: Final = "/contacts/new"
-_PAGE: Final = 100
+_PAGE: Final = 50
+_CALLS: Final = 100
 _CERTIFICATE: Final = 200_000
 _FORM: Final = 3 * _CERTIFICATE
 _DAY: Final = 86_400_000_000
@@ -108,10 +109,11 @@ async def contacts(request: Asking) -> Response[bytes]:
         request,
         "contacts.html",
         rows=[_row(one, now, days) for one in found[start : start + _PAGE]],
-        calls=calls[:_PAGE],
-        calls_left=len(calls[_PAGE:]),
+        calls=calls[:_CALLS],
+        calls_left=len(calls[_CALLS:]),
         total=len(found),
         start=start,
+        before=max(start - _PAGE, 0),
         more=start + _PAGE if len(found) > start + _PAGE else 0,
         filters=filters,
         parties=sorted(parties),
