@@ -11,6 +11,7 @@ from typing import Any
 
 from bench import (
     cases,
+    desk,
     federation,
     footprint,
     ingest,
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Sizes], list[Figure]]] = {
     "memory": footprint.measure_memory,
     "log": log.measure,
     "cases": cases.measure,
+    "desk": desk.measure,
     "lane": lane.measure_chain,
     "lane-files": lane.measure_files,
     "lane-post": lane.measure_post,

@@ -1,0 +1,95 @@
+"""How fast pages are for people: asked one by one over one line, in a large store."""
+
+from __future__ import annotations
+
+import http.client
+import time
+
+from bench.corpus import write_corpus
+from bench.figures import Figure, Limit
+from bench.nodes import HOST, Bench, found_node, open_line
+from bench.sizes import Sizes
+from serantau.apps.web.pages.door import cookie_name
+from serantau.node import Node
+from serantau.records.sessions import Sessions, user_number
+
+_MILLISECONDS = 50.0
+_WARM = 3
+_NAME = "bench-admin"
+_PAGES = (
+    "/now",
+    "/objects",
+    "/objects?q=example",
+    "/objects/{id}",
+    "/cases",
+    "/events",
+    "/events/notices",
+    "/share",
+    "/share/sg",
+    "/share/log",
+    "/contacts",
+    "/peers",
+    "/members",
+    "/quarantine",
+    "/audit",
+    "/people",
+    "/me",
+)
+
+
+def measure(sizes: Sizes) -> list[Figure]:
+    """Measure what a reader waits for at each of the pages that are open all day."""
+    corpus = write_corpus(sizes.folder / "desk.ndjson", sizes.large)
+    # Nobody clicks so fast: without this the node would ask to wait.
+    node = found_node(sizes.folder / "desk", SERANTAU_HTTP_PAGES_A_SECOND="100000")
+    node.run("load", str(corpus))
+    cookie, held = _signed_in(node)
+    with node.served(), open_line(node.port) as line:
+        times = sizes.singles
+        bare = _slow(line, "/healthz", cookie, times)
+        found = {
+            path: _slow(line, path.format(id=held), cookie, times) for path in _PAGES
+        }
+    return [
+        Figure(
+            f"The page `{path}`, p95",
+            (taken,),
+            "ms",
+            target=_MILLISECONDS,
+            limits=(Limit("a constant answer", bare),),
+            note=f"{sizes.singles} times over one line, {sizes.large:,} objects",
+        )
+        for path, taken in found.items()
+    ]
+
+
+def _signed_in(bench: Bench) -> tuple[str, str]:
+    """Sign an administrator in; give its cookie, and the id of an object."""
+    config = bench.config
+    with Node(config) as node, node.db.write() as tx:
+        node.registry.add_user(tx, _NAME, bench.member, "admin")
+        http_ = config.http
+        sessions = Sessions(
+            node.registry, http_.session_hours, http_.session_idle_minutes
+        )
+        secret = sessions.open(tx, user_number(tx, _NAME), "password")
+        held = str(tx.value("SELECT id FROM object ORDER BY added DESC LIMIT 1"))
+        return f"{cookie_name(node)}={secret}", held
+
+
+def _slow(
+    line: http.client.HTTPConnection, path: str, cookie: str, times: int
+) -> float:
+    """Give the 95th percentile of milliseconds that a page takes, from asking to its end."""
+    taken = []
+    for turn in range(_WARM + times):
+        begun = time.perf_counter()
+        line.request(
+            "GET", path, headers={"Host": HOST, "Cookie": cookie, "Accept": "text/html"}
+        )
+        answer = line.getresponse()
+        answer.read()
+        assert answer.status == 200, (path, answer.status)
+        if turn >= _WARM:
+            taken.append(1000 * (time.perf_counter() - begun))
+    return sorted(taken)[int(len(taken) * 0.95)]
