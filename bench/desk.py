@@ -80,7 +80,7 @@ def _signed_in(bench: Bench) -> tuple[str, str]:
 def _slow(
     line: http.client.HTTPConnection, path: str, cookie: str, times: int
 ) -> float:
-    """Give the 95th percentile of milliseconds that a page takes, from asking to its end."""
+    """Give the 95th percentile of milliseconds from asking for a page to its end."""
     taken = []
     for turn in range(_WARM + times):
         begun = time.perf_counter()
