@@ -42,7 +42,7 @@ from doors import (
     wait_for_port,
 )
 from serantau.apps.web import server
-from serantau.apps.web.logs import set_up_logs
+from serantau.apps.web.logs import logger, set_up_logs
 from serantau.clock import SystemClock, moment
 from serantau.config import HttpSection, LogSection, NodeConfig
 from serantau.errors import ConfigError, SerantauError
@@ -495,6 +495,18 @@ def test_logs_hold_no_secret_and_no_question(
     for secret in (PASSWORD, "my-token", "my-wrong-password", "malware", "zzq"):
         assert secret not in logged
     assert basic("wei")["Authorization"].split()[1] not in logged
+
+
+def test_no_text_adds_a_line_to_the_log_or_commands_a_terminal(
+    capfd: pytest.CaptureFixture[str], usual_logs: None
+) -> None:
+    set_up_logs(LogSection())
+    logger("door").warning("refused", path="/มะลิ\n2026 [error] all is lost\x1b[2J")
+    logging.getLogger("other").warning("two\nlines")
+    logged = capfd.readouterr().err
+    assert len(logged.splitlines()) == 2
+    assert "มะลิ" in logged
+    assert "\x1b" not in logged
 
 
 def test_a_web_can_be_stopped_before_and_after_it_ran(config: NodeConfig) -> None:

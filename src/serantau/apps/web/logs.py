@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
 from serantau.config import LogSection
 
@@ -35,6 +36,7 @@ def set_up_logs(config: LogSection) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _in_one_line,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -61,6 +63,16 @@ def set_up_logs(config: LogSection) -> None:
     # They tell every request, connection and plan of a table, addresses included.
     for noisy in ("httpx2", "httpcore2", "httpx", "httpcore", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _in_one_line(_log: Any, _method: str, said: EventDict) -> EventDict:
+    """Show what cannot be seen as it is written in Python: nobody adds a line."""
+    for name, value in said.items():
+        if isinstance(value, str) and not value.isprintable():
+            said[name] = "".join(
+                one if one.isprintable() else repr(one)[1:-1] for one in value
+            )
+    return said
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
