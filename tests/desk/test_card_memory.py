@@ -7,8 +7,10 @@ import orjson
 import pytest
 
 from serantau.desk.contacts import HEARSAY, THEIRS, Contacts, Held
+from serantau.errors import Conflict
 from serantau.node import Node
 from serantau.records.card_memory import CardMemory
+from serantau.records.database import Tx
 from serantau.records.pins import Pins
 from serantau.rules.card import Card, Duty
 from serantau.rules.signature import SIGNATURE_EXTENSION, Standing
@@ -103,6 +105,22 @@ def test_a_party_that_is_blocked_or_is_another_now_is_seen_at_once(
     sg.party("th", identity=identity_of("th"))
     sg.pin("th", desks.region["th"].node.signer.key)
     assert desks.seen(card) == [before]
+
+
+def test_a_card_is_found_though_its_stamp_was_another_s_that_was_given_up(
+    desks: Desks,
+) -> None:
+    node = desks.region["th"].node
+
+    def give_up(tx: Tx) -> None:
+        tx.stamps(1000)
+        desks.th.believed(tx, "th")
+        raise Conflict("given up")
+
+    with pytest.raises(Conflict), node.db.write() as tx:
+        give_up(tx)
+    held = desks.th.put(SOMCHAI)
+    assert held in desks.th.all()
 
 
 def test_a_card_that_nobody_changed_is_read_once(desks: Desks) -> None:

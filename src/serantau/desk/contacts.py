@@ -198,9 +198,8 @@ class Contacts:
         parties = parties_of(node, tx)
         ring, checks = self._keys.ring(tx), self._cards.checks(tx)
         read, found = [], []
-        asked = dict.fromkeys(self._cards.ids(tx) if ids is None else ids)
-        newest = node.search.newest_of(tx, asked.keys())
-        for one in (newest[each] for each in asked if each in newest):
+        asked = node.card_memory.ids(tx) if ids is None else set(ids)
+        for one in node.search.newest_of(tx, asked).values():
             said = node.card_memory.read(one, ring)
             if said is None:
                 continue

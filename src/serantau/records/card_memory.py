@@ -15,6 +15,8 @@ from typing import Final
 import orjson
 
 from serantau.clock import instant
+from serantau.records.cards import Cards
+from serantau.records.database import Tx
 from serantau.records.search import Found
 from serantau.rules.card import Card, is_card, read_card
 from serantau.rules.key import Key
@@ -51,10 +53,24 @@ class CardMemory:
         """Keep cards of `most` bytes together."""
         self._most = most
         self._known: dict[str, CardRead] = {}
+        self._ids: dict[None, tuple[int, frozenset[str]]] = {}
 
     def __len__(self) -> int:
         """Count the cards that are kept."""
         return len(self._known)
+
+    def ids(self, tx: Tx) -> frozenset[str]:
+        """Give the ids of all objects that may be, or were, cards.
+
+        Only what came since they were asked for last is looked through: no version of
+        an object becomes a card later.
+        """
+        after, ids = tx.recall(self._ids, None) or (0, frozenset())
+        last = int(tx.value("SELECT last FROM stamp"))
+        if last > after:
+            ids = ids.union(Cards().ids(tx, after))
+            tx.note(self._ids, None, (last, ids))
+        return ids
 
     def read(self, found: Found, ring: Keyring) -> CardRead | None:
         """Read a card; None for what is none, or is no more."""

@@ -83,14 +83,19 @@ _ASK: Final = ", ".join(field.name for field in fields(Ask))
 class Cards:
     """The rows of cards."""
 
-    def ids(self, tx: Tx) -> list[str]:
-        """Give the ids of all objects that may be cards."""
+    def ids(self, tx: Tx, after: int = 0) -> list[str]:
+        """Give the ids of all objects that may be, or were, cards.
+
+        `after`: only of those of which a version came after this stamp.
+        """
         find = "instr(o.body, :mark)" if tx.lite else "position(:mark IN o.body)"
         rows = tx.rows(
-            "SELECT DISTINCT o.id FROM marking_set m JOIN object o ON o.slot = 2 * m.n "
+            "SELECT DISTINCT o.id FROM marking_set m JOIN object o "
+            "ON o.slot IN (2 * m.n, 2 * m.n + 1) "
             "AND o.type = (SELECT n FROM word WHERE text = 'identity') "
-            f"WHERE {find} > 0 ORDER BY o.id",
+            f"AND o.added > :after WHERE {find} > 0 ORDER BY o.id",
             mark=CARD_EXTENSION.encode(),
+            after=after,
         )
         return [str(row.id) for row in rows]
 
