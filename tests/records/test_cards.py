@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from serantau.errors import NotFound
+from serantau.records.card_memory import CardMemory
 from serantau.records.cards import MAIL, SENDING, SENT, WAITING, Cards
 from serantau.rules.card import Card, card_object
 from serantau.rules.marking import Tlp
@@ -36,6 +37,15 @@ def test_cards_are_found_by_their_extension_and_once(store: Store) -> None:
     admit(store, made(), made(LATER), plain)
     with store.db.read() as tx:
         assert Cards().ids(tx) == [ID]
+
+
+def test_a_card_is_remembered_and_one_that_comes_later_is_found(store: Store) -> None:
+    memory, other = CardMemory(), "identity--33333333-3333-4333-8333-333333333333"
+    for objects, known in (([made()], {ID}), ([made(id=other)], {ID, other})):
+        admit(store, *objects)
+        for _ in range(2):
+            with store.db.read() as tx:
+                assert memory.ids(tx) == known
 
 
 def test_what_was_found_out_about_a_card_is_kept_until_it_is_forgotten(
