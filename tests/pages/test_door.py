@@ -14,7 +14,7 @@ from serantau.clock import SetClock
 from serantau.config import load_config
 from serantau.desk.found import Charter, found
 from serantau.node import Node
-from serantau.records.sessions import Person
+from serantau.records.sessions import Person, Sessions, user_number
 from serantau.rules.role import ROLES
 from visitors import HTML, Pages, pages_of, text_of
 
@@ -178,6 +178,17 @@ def test_a_session_ends_by_rest_and_with_its_user(pages: Pages) -> None:
     with node.db.write() as tx:
         node.registry.set_user(tx, "mira", disabled=True)
     assert "mira" not in again.get("/styleguide").text
+
+
+def test_a_session_ends_by_age_however_much_it_is_used(pages: Pages) -> None:
+    node = pages.node
+    sessions = Sessions(node.registry, hours=1, idle_minutes=600)
+    with node.db.write() as tx:
+        secret = sessions.open(tx, user_number(tx, "boss"), "password")
+        CLOCK.advance(seconds=59 * 60)
+        assert sessions.find(tx, secret) is not None
+        CLOCK.advance(seconds=60)
+        assert sessions.find(tx, secret) is None
 
 
 def test_a_letter_that_turns_text_round_is_shown_and_turns_nothing(
