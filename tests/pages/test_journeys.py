@@ -19,6 +19,7 @@ from night_desk import NIGHT, Night, night_desk
 from serantau.clock import instant
 from serantau.records.sessions import Person, put_person, user_number
 
+pytestmark = pytest.mark.no_cover
 _DAY = 86_400_000_000
 
 

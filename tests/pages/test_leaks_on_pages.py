@@ -20,10 +20,12 @@ from serantau.rules.role import ROLES, Power, powers_of
 from visitors import Pages, Visitor, pages_of
 from walking import form_of, walk
 
+# A walk runs what the tests of each page run too.
+pytestmark = pytest.mark.no_cover
 OPEN = {"/", "/sign-in", "/styleguide"}
 # Where no link leads: files, the live line, and what a mail or a browser leads to.
 ALONE = {"static", "live", "invited", "oidc"}
-LIKE = 3
+LIKE = 2
 SCRIPT = re.compile(r"<script(?! src=)|<style|\sstyle=|\son[a-z]+=|javascript:", re.I)
 FROM_OUTSIDE = [("reader", "vn"), ("writer", "jp"), ("operator", "plain")]
 
@@ -124,27 +126,20 @@ def test_a_page_is_shown_to_those_alone_whose_role_has_its_power(
                 assert user.get(address).status_code == 403, address
 
 
-def test_no_page_has_script_or_style_within(walked: Walked) -> None:
-    admin = walked.pages.visitor("another-admin", "admin")
-    for address, _, text in _asked(walked, admin):
-        if "<html" in text:
-            assert SCRIPT.findall(text) == [], address
-
-
-def test_nothing_is_changed_by_opening_pages(walked: Walked) -> None:
+def test_no_page_has_script_or_style_within_and_opening_them_changes_nothing(
+    walked: Walked,
+) -> None:
     """What pages write when they are read: sessions, and what was read by whom."""
     node = walked.world.node
     admin = walked.pages.visitor("reading-admin", "admin")
-    with node.db.read() as tx:
-        before = (
-            tx.value("SELECT last FROM stamp"),
-            tx.value("SELECT count(*) FROM decision"),
-        )
-    for _ in _asked(walked, admin):
-        pass
-    with node.db.read() as tx:
-        after = (
-            tx.value("SELECT last FROM stamp"),
-            tx.value("SELECT count(*) FROM decision"),
-        )
-    assert after == before
+
+    def written() -> tuple[object, object]:
+        with node.db.read() as tx:
+            decisions = tx.value("SELECT count(*) FROM decision")
+            return tx.value("SELECT last FROM stamp"), decisions
+
+    before = written()
+    for address, _, text in _asked(walked, admin):
+        if "<html" in text:
+            assert SCRIPT.findall(text) == [], address
+    assert written() == before
