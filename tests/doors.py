@@ -5,10 +5,11 @@ import base64
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -20,6 +21,8 @@ from serantau.node import Node
 from serantau.records.registry import Access
 from serantau.rules.party import Kind, Party
 from serantau.wire.taxii import API_ROOT, MEDIA_TYPE
+
+T = TypeVar("T")
 
 GREEN = "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb"
 RED = "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1"
@@ -144,6 +147,12 @@ def serving(node: Node, http: HttpSection | None = None) -> Iterator[str]:
         web.stop()
         thread.join(30)
         assert not thread.is_alive()
+
+
+def in_a_thread(scenario: Coroutine[Any, Any, T]) -> T:
+    """Run it beside this thread, in which the loop of a browser may be running."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, scenario).result()
 
 
 def replace_http(config: NodeConfig, http: HttpSection) -> NodeConfig:

@@ -36,6 +36,7 @@ from doors import (
     Site,
     basic,
     free_port,
+    in_a_thread,
     indicator,
     replace_http,
     serving,
@@ -521,5 +522,5 @@ def test_a_web_can_be_stopped_before_and_after_it_ran(config: NodeConfig) -> Non
             web.stop()
             await running
 
-        asyncio.run(run_and_stop())
+        in_a_thread(run_and_stop())
         web.stop()

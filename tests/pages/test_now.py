@@ -3,11 +3,9 @@
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 import httpx2
 import orjson
@@ -15,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from chromium import PHONE, wide, window
-from doors import furnish, serving
+from doors import furnish, in_a_thread, serving
 from serantau.apps.web.pages import live
 from serantau.apps.web.pages.now_words import CLOCKS, DO, KINDS, TITLES, TONES
 from serantau.clock import SetClock
@@ -31,17 +29,9 @@ from serantau.records.seen import Seen
 from serantau.records.sessions import Person, Sessions
 from visitors import Pages, pages_of, signed_in, text_of
 
-T = TypeVar("T")
-
 CLOCK = SetClock()
 MINUTE = 60_000_000
 HOSTILE = "<script>alert(1)</script>\u202e{case}%(n)s"
-
-
-def in_a_thread(scenario: Coroutine[Any, Any, T]) -> T:
-    """Run it beside this thread, in which the loop of a browser may be running."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, scenario).result()
 
 
 @pytest.fixture(scope="module")
@@ -363,7 +353,7 @@ def test_an_open_page_of_the_desk_counts_as_use(node: Node, address: str) -> Non
                 await event(lines, "changed")
             assert not await asyncio.to_thread(stale)
 
-    asyncio.run(scenario())
+    in_a_thread(scenario())
 
 
 def test_when_the_looking_fails_lines_end_and_those_that_come_back_are_told(
@@ -383,7 +373,7 @@ def test_when_the_looking_fails_lines_end_and_those_that_come_back_are_told(
             await asyncio.to_thread(refuse, node, "after-the-fault")
             await event(lines, "changed")
 
-    asyncio.run(scenario())
+    in_a_thread(scenario())
 
 
 def test_a_window_that_comes_back_is_told_what_it_missed(
