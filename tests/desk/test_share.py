@@ -16,7 +16,7 @@ from serantau.desk import share as share_module
 from serantau.desk.intake import Intake
 from serantau.desk.share import Share
 from serantau.errors import Forbidden, NotFound
-from serantau.node import Node
+from serantau.node import SIGNING_FILE, Node
 from serantau.records.registry import EVERYONE, Access, Caller, Collection
 from serantau.records.views import Asked
 from serantau.rules.marking import Tlp
@@ -365,3 +365,14 @@ def test_what_was_posted_goes_out_only_as_it_is_marked(desk: Desk) -> None:
     assert status["success_count"] == 3
     assert desk.ids("jp", "box") == [made[0]["id"]]
     assert desk.ids("jp") == [made[0]["id"]]
+
+
+def test_who_cannot_sign_gives_a_page_without_a_receipt(desk: Desk) -> None:
+    desk.load(indicator("open", GREEN))
+    keys = desk.node.config.keys
+    keys.mkdir(exist_ok=True)
+    (keys / SIGNING_FILE).write_bytes(b"no key")
+    caller, collection = desk.caller("vn"), desk.collection("all")
+    page = desk.share.page(caller, collection, Asked(), way="test", receipt=True)
+    assert (page.count, page.receipt) == (1, "")
+    assert [row.way for row in desk.logged()] == ["test"]

@@ -150,6 +150,8 @@ def test_a_node_that_was_away_for_a_week_catches_up(region: Region) -> None:
         region.load("sg", [indicator(Tlp.GREEN) for _ in range(5)])
         if day == 3:
             region.load("th", [missed])
+        if day % 3:
+            continue
         reports = region.sync()
         away = [report for report in reports if report.fault]
         assert away
