@@ -8,8 +8,9 @@ PY := $(VENV)/bin/python
 PIP = -m pip -qq --disable-pip-version-check --no-input install
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links
-# What a test run costs: each process beyond the first brings its own PostgreSQL.
-JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$n)
+# One more than there are cores: tests wait for disks and processes a fifth of their time.
+# Each process brings its own PostgreSQL and its own browser.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$((n + 1)))
 DATA ?=
 ONCE ?=
 ARGS ?=

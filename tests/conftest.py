@@ -35,8 +35,12 @@ _SCENARIOS = Path(__file__).parent / "scenarios"
 NO_CORPORA = "SERANTAU_CORPORA is unset: it names the folder of real data"
 
 # Two busy cores make any single example slow now and then; that is no finding.
+# `make fuzz` reads more.
 settings.register_profile(
-    "short", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "short",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
     "long", parent=settings.get_profile("short"), max_examples=50_000
