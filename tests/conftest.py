@@ -28,6 +28,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, make_url
 
@@ -46,6 +47,16 @@ settings.register_profile(
     "long", parent=settings.get_profile("short"), max_examples=50_000
 )
 settings.load_profile("short")
+
+# As in a node that serves: the usual tracebacks show secrets, and take seconds to draw.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

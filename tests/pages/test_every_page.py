@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from chromium import PHONE, wide, window
 from doors import serving
@@ -66,7 +66,7 @@ def test_no_page_has_a_serious_fault_for_whoever_cannot_see_or_use_a_mouse(
     faults: dict[str, list[str]] = {}
     with serving(node) as address, window(browser, address, secret) as page:
         for name, path in addresses.items():
-            page.goto(path)
+            _open(page, path)
             rules = ALL if name == "/styleguide" else QUICK
             found = axe.run(page, options=rules).response["violations"]
             grave = [one["id"] for one in found if one["impact"] in GRAVE]
@@ -93,10 +93,16 @@ def test_every_page_fits_a_phone_in_thai(
         window(browser, address, secret, size=PHONE, language="th") as page,
     ):
         for name, path in addresses.items():
-            page.goto(path)
+            _open(page, path)
             if wide(page) > 0:
                 over[name] = wide(page)
     assert over == {}
+
+
+def _open(page: Page, path: str) -> None:
+    answer = page.goto(path)
+    assert answer is not None
+    assert answer.status == 200, path
 
 
 def _folder() -> Path | None:
