@@ -106,6 +106,7 @@ def test_a_code_of_an_app_signs_in_without_script_and_fits_a_phone(
         page.goto("/me/second")
         assert "name, not for an address" in page.locator("#passkey").inner_text()
         page.get_by_role("button", name="Set up an app").click()
+        page.wait_for_load_state()
         assert page.locator("img").evaluate("one => one.naturalWidth") > 100
         assert wide(page) <= 0
         app = pyotp.TOTP(page.locator("#app code").inner_text().replace(" ", ""))

@@ -9,7 +9,7 @@ from litestar import Response
 
 from serantau.apps.web.hall import Asking
 from serantau.apps.web.pages.door import doing, node_of, page, shown
-from serantau.apps.web.pages.release_log import ROWS, reader_zone, told_of
+from serantau.apps.web.pages.release_log import ROWS, told_of
 from serantau.desk.audit import Audit, note_reading
 from serantau.records.acts import Decided, Read
 from serantau.rules.role import Power
@@ -42,7 +42,6 @@ async def audit(request: Asking) -> Response[bytes]:
         told=told,
         rows=rows,
         on=on,
-        reader_zone=reader_zone(request),
         text=_text,
     )
 

@@ -15,6 +15,7 @@ import orjson
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import numbered
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -200,7 +201,7 @@ async def behalf_hand(request: Asking, form: Form) -> Response[bytes]:
 @action(f"{PATH}/{{number:int}}/withdraw", Power.SEND)
 async def behalf_withdraw(request: Asking, form: Form) -> Response[bytes]:
     """Have all that was published of a handing-over revoked."""
-    node, number = node_of(request), int(request.path_params["number"])
+    node, number = node_of(request), numbered(request, "number")
     if not form.ticked("sure"):
         raise BadRequest("Nothing was ticked, so nothing was withdrawn.")
     await doing(request, lambda: Behalf(node).withdraw(number))
@@ -219,7 +220,7 @@ async def behalf_came(request: Asking) -> Response[bytes]:
 async def _came(
     request: Asking, form: Form, *, status: int = 200, wrong: str = ""
 ) -> Response[bytes]:
-    node, number = node_of(request), int(request.path_params["number"])
+    node, number = node_of(request), numbered(request, "number")
 
     def work() -> Looked:
         found = Publisher(node).look(number)
@@ -249,7 +250,7 @@ def _fields(objects: Sequence[dict[str, Any]]) -> list[list[tuple[str, str]]]:
 @action(f"{PATH}/came/{{number:int}}/publish", Power.SEND)
 async def behalf_publish(request: Asking, form: Form) -> Response[bytes]:
     """Publish what came, in this node's own name."""
-    node, number = node_of(request), int(request.path_params["number"])
+    node, number = node_of(request), numbered(request, "number")
     if not form.ticked("sure"):
         raise BadRequest("Nothing was ticked, so nothing was published.")
     try:
@@ -262,7 +263,7 @@ async def behalf_publish(request: Asking, form: Form) -> Response[bytes]:
 @action(f"{PATH}/came/{{number:int}}/refuse", Power.SEND)
 async def behalf_refuse(request: Asking, form: Form) -> Response[bytes]:
     """Publish nothing of what came, and say why."""
-    node, number = node_of(request), int(request.path_params["number"])
+    node, number = node_of(request), numbered(request, "number")
     reason = form.line("reason")
     if not form.ok:
         return await _came(request, form, status=HTTPStatus.UNPROCESSABLE_ENTITY)

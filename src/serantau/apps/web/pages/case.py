@@ -11,6 +11,7 @@ from urllib.parse import quote
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import numbered
 from serantau.apps.web.pages.case_entries import acts_of
 from serantau.apps.web.pages.case_picture import picture
 from serantau.apps.web.pages.case_words import (
@@ -29,6 +30,7 @@ from serantau.apps.web.pages.case_words import (
 )
 from serantau.apps.web.pages.door import (
     HEADERS,
+    as_file,
     doing,
     gone_to,
     node_of,
@@ -395,7 +397,7 @@ async def verified(request: Asking) -> Response[bytes]:
 async def private_file(request: Asking) -> Response[bytes]:
     """Give a private file; browsers store it and never show it."""
     node, name = node_of(request), case_name(request)
-    number = int(request.path_params["number"])
+    number = numbered(request, "number")
 
     def work() -> tuple[str, bytes]:
         held: tuple[str, bytes] = found(partial(Private(node).file, name, number))
@@ -404,20 +406,6 @@ async def private_file(request: Asking) -> Response[bytes]:
 
     title, body = await doing(request, work)
     return as_file(body, title, "application/octet-stream")
-
-
-def as_file(body: bytes, name: str, media: str) -> Response[bytes]:
-    """Answer with a file that is stored and never rendered."""
-    plain = "".join(
-        c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name
-    )
-    headers = {
-        **HEADERS,
-        "content-disposition": f'attachment; filename="{plain[-100:] or "file"}"; '
-        f"filename*=UTF-8''{quote(name[-100:], safe='')}",
-        "content-security-policy": "default-src 'none'; sandbox",
-    }
-    return Response(body, media_type=media, headers=headers)
 
 
 HANDLERS = (case, live, who, verified, private_file)

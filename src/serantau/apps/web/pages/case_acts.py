@@ -14,6 +14,7 @@ from functools import partial
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import whole, whole_of
 from serantau.apps.web.pages.case import (
     case_name,
     found,
@@ -44,8 +45,8 @@ from serantau.apps.web.pages.door import (
     gone_to,
     node_of,
     page,
+    reader_zone,
     shown,
-    signed_of,
     words_of,
 )
 from serantau.apps.web.pages.form import Form
@@ -89,7 +90,7 @@ async def act_form(request: Asking) -> Response[bytes]:
     """Ask for what is to be written; what stands in the address is filled in."""
     here, act = await _here(request)
     form = Form(request.query_params.multi_items(), here._)
-    seen = _number(request.query_params.get("seen", ""))
+    seen = whole(request, "seen")
     sight = await doing(request, lambda: _sight(here, act, {}, seen))
     return await _form(request, here, act, form, sight, sure=False)
 
@@ -99,8 +100,8 @@ async def act_done(request: Asking, form: Form) -> Response[bytes]:
     """Show whom it reaches; write it when that was seen."""
     here, act = await _here(request)
     fields = await doing(request, lambda: act.fields(here))
-    given = read_fields(form, fields, signed_of(request).person.zone, words_of(request))
-    seen = _number(form.given("last"))
+    given = read_fields(form, fields, reader_zone(request), words_of(request))
+    seen = whole_of(form.given("last"))
     try:
         sight = await doing(request, lambda: _sight(here, act, given, seen))
     except TheirError as fault:
@@ -170,10 +171,6 @@ async def _form(
     )
 
 
-def _number(said: str) -> int:
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
-
-
 # What stays here
 
 
@@ -188,7 +185,7 @@ async def note(request: Asking, form: Form) -> Response[bytes]:
 async def own_task(request: Asking, form: Form) -> Response[bytes]:
     """Keep a private task."""
     fields = [line("own_task", "", needed=True, most=300), time("own_due", "")]
-    given = read_fields(form, fields, signed_of(request).person.zone, words_of(request))
+    given = read_fields(form, fields, reader_zone(request), words_of(request))
     return await _kept(
         request,
         form,

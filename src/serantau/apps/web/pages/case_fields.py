@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import tzinfo
 from typing import Any
 
 from serantau.apps.web.pages.case_words import Words, word
 from serantau.apps.web.pages.form import LINE, TEXT, Form
-from serantau.apps.web.pages.view import zone_of
-from serantau.clock import instant
 from serantau.desk.case_reach import Candidate
 
 Options = Sequence[tuple[str, str]]
@@ -94,7 +92,7 @@ def options_of(words: Mapping[str, str], _: Words) -> list[tuple[str, str]]:
 
 
 def read_fields(
-    form: Form, fields: Sequence[Field], zone: str, _: Words
+    form: Form, fields: Sequence[Field], zone: tzinfo, _: Words
 ) -> dict[str, Any]:
     """Read what was filled in, field by field; times in a zone, as instants."""
     given: dict[str, Any] = {}
@@ -112,20 +110,5 @@ def read_fields(
                 form.fault(each.name, _("Choose at least one."))
             given[each.name] = chosen
         else:
-            given[each.name] = read_time(form, each.name, zone, _)
+            given[each.name] = form.instant(each.name, zone)
     return given
-
-
-def read_time(form: Form, name: str, zone: str, _: Words) -> int:
-    """Read a time as a browser's field gives it; 0 for none."""
-    said = form.given(name).strip()
-    if not said:
-        return 0
-    try:
-        local = datetime.fromisoformat(said[:40])
-        if local.tzinfo is None:
-            local = local.replace(tzinfo=zone_of(zone))
-        return instant(local.isoformat())
-    except (ValueError, OverflowError):
-        form.fault(name, _("Expected a date and a time: 2026-03-01 08:00."))
-        return 0

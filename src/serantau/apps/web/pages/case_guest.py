@@ -13,7 +13,6 @@ from litestar import Response
 
 from serantau.apps.web.hall import Asking
 from serantau.apps.web.pages.case import (
-    as_file,
     case_name,
     found,
     log_of,
@@ -25,6 +24,7 @@ from serantau.apps.web.pages.case_picture import picture
 from serantau.apps.web.pages.case_words import CLOCKS, KINDS, brief, say, word
 from serantau.apps.web.pages.door import (
     action,
+    as_file,
     doing,
     node_of,
     page,

@@ -29,6 +29,7 @@ from serantau.apps.web.pages.door import (
     gone_to,
     node_of,
     page,
+    reader_zone,
     reading,
     shown,
     signed_of,
@@ -225,7 +226,7 @@ async def open_done(request: Asking, form: Form) -> Response[bytes]:
     """Show what is proposed and whom it reaches; open the case when that was seen."""
     _, node = words_of(request), node_of(request)
     fields = await doing(request, partial(_fields, node, _))
-    given = read_fields(form, fields, signed_of(request).person.zone, _)
+    given = read_fields(form, fields, reader_zone(request), _)
     told: Pasted | None = None
     receivers: list[Receiver] = []
     if form.ok:

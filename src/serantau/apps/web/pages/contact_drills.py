@@ -12,8 +12,8 @@ from litestar import Response
 from serantau.apps.web.hall import Asking
 from serantau.apps.web.pages.contacts_book import duty_names, noted
 from serantau.apps.web.pages.door import (
-    HEADERS,
     action,
+    as_file,
     doing,
     gone_to,
     node_of,
@@ -38,19 +38,6 @@ from serantau.wire.vcard import write_csv, write_vcards
 _FILE: Final = 1_000_000
 _FORM: Final = 2 * _FILE
 _SHOWN: Final = 200
-
-
-def download(text: str, name: str, media: str) -> Response[bytes]:
-    """Answer with a file that a browser keeps and never shows."""
-    return Response(
-        text.encode(),
-        media_type=media,
-        headers={
-            **HEADERS,
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
 
 
 # In and out
@@ -138,8 +125,10 @@ async def export(request: Asking) -> Response[bytes]:
 
     cards = [one.card for one in await doing(request, work)]
     if as_csv:
-        return download(write_csv(cards), "contacts.csv", "text/csv; charset=utf-8")
-    return download(write_vcards(cards), "contacts.vcf", "text/vcard; charset=utf-8")
+        body, name, media = write_csv(cards), "contacts.csv", "text/csv"
+    else:
+        body, name, media = write_vcards(cards), "contacts.vcf", "text/vcard"
+    return as_file(body.encode(), name, f"{media}; charset=utf-8")
 
 
 # Drills
@@ -252,14 +241,14 @@ async def rfc2350(request: Asking) -> Response[bytes]:
     text, _faults = await doing(
         request, lambda: Papers(node).rfc2350(node.config.node.member)
     )
-    return download(text, "rfc2350.md", "text/markdown; charset=utf-8")
+    return as_file(text.encode(), "rfc2350.md", "text/markdown; charset=utf-8")
 
 
 @page("/contacts/papers/security.txt", Power.CASES)
 async def security_txt(request: Asking) -> Response[bytes]:
     """Give security.txt of the own team, signed when the node has a mail key."""
     text = await doing(request, lambda: Papers(node_of(request)).security_txt())
-    return download(text, "security.txt", "text/plain; charset=utf-8")
+    return as_file(text.encode(), "security.txt", "text/plain; charset=utf-8")
 
 
 HANDLERS: tuple[Any, ...] = (

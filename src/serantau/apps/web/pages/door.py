@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
 
 from litestar import Response, get, post
 from litestar.connection import ASGIConnection
@@ -364,6 +365,17 @@ def language_of(request: Asking) -> str:
     return view.language_of(wished, request.headers.get("accept-language", ""))
 
 
+def reader_zone(request: Asking) -> ZoneInfo:
+    """Give the reader's zone; UTC for nobody's."""
+    signed = maybe_signed(request)
+    return view.zone_of(signed.person.zone if signed else "")
+
+
+def wants_part(request: Asking) -> bool:
+    """Say whether htmx asks, for a part of a page that is shown already."""
+    return request.headers.get("hx-request") == "true"
+
+
 def words_of(request: Asking) -> Callable[[str], str]:
     """Give what says a text in the reader's language."""
     return view.words(language_of(request)).gettext
@@ -436,15 +448,33 @@ def _render(request: Asking, template: str, values: Mapping[str, Any]) -> bytes:
             "member": config.member,
             "team": config.team or config.member,
             "realm": "" if config.realm == LIVE else config.realm,
-            "zone": view.zone_of(person.zone),
+            "zone": reader_zone(request),
             "calendar": person.calendar,
             "never": view.words(language).gettext("never"),
             "said": request.query_params.get("said", "")[:40],
-            "partial": request.headers.get("hx-request") == "true",
+            "partial": wants_part(request),
             **values,
         },
     )
     return text.encode()
+
+
+def as_file(body: bytes, name: str, media: str) -> Response[bytes]:
+    """Answer with a file that a browser keeps and never renders."""
+    return Response(body, media_type=media, headers=file_headers(name))
+
+
+def file_headers(name: str) -> dict[str, str]:
+    """Give the headers of a file that a browser keeps; anyone may have named it."""
+    plain = "".join(
+        c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name
+    )
+    return {
+        **HEADERS,
+        "content-disposition": f'attachment; filename="{plain[-100:] or "file"}"; '
+        f"filename*=UTF-8''{quote(name[-100:], safe='')}",
+        "content-security-policy": "default-src 'none'; sandbox",
+    }
 
 
 def gone_to(request: Asking, path: str, said: str = "") -> Response[bytes]:
@@ -457,7 +487,7 @@ def gone_to(request: Asking, path: str, said: str = "") -> Response[bytes]:
     """
     if said:
         path += f"{'&' if '?' in path else '?'}said={said}"
-    if request.headers.get("hx-request") == "true":
+    if wants_part(request):
         return Response(b"", status_code=200, headers={"HX-Redirect": path})
     return Response(b"", status_code=303, headers={"Location": path})
 
@@ -466,7 +496,7 @@ def to_sign_in(request: Asking) -> Response[bytes]:
     """Send somebody who is not signed in to where that is done, and then back."""
     scope = request.scope
     back = ""
-    if scope["method"] == "GET" and request.headers.get("hx-request") != "true":
+    if scope["method"] == "GET" and not wants_part(request):
         asked = scope["path"]
         if scope["query_string"]:
             asked += "?" + scope["query_string"].decode("latin-1")

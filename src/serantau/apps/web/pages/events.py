@@ -19,21 +19,21 @@ from litestar import Response
 from litestar.response import Stream
 
 from serantau.apps.web.hall import Asking, Lane, hall_of
-from serantau.apps.web.pages import view
 from serantau.apps.web.pages.door import (
-    HEADERS,
+    file_headers,
     gone_to,
     language_of,
     node_of,
     page,
+    reader_zone,
     shown,
-    signed_of,
+    wants_part,
     words_of,
 )
 from serantau.apps.web.pages.form import Form
 from serantau.apps.web.pages.place import N_
 from serantau.apps.web.pages.region import names_of, numbers_of
-from serantau.apps.web.pages.times import instant_of, typed_of
+from serantau.apps.web.pages.times import typed_of
 from serantau.desk.audit import note_reading
 from serantau.errors import BadRequest
 from serantau.rules.role import Power
@@ -128,18 +128,14 @@ def read_asked(request: Asking, form: Form) -> Asked:
     """Read what an address asks for; what is wrong is noted in `form`."""
     _ = words_of(request)
     now = node_of(request).clock.now()
-    zone = view.zone_of(signed_of(request).person.zone)
+    zone = reader_zone(request)
     text = form.line("q", needed=False)
-    begin, end = form.given("from"), form.given("to")
+    begin, end = form.given("from").strip(), form.given("to").strip()
     last = "" if begin or end else form.choice("last", list(LASTS), default=_FIRST)
     since, until = now - LASTS[last or _FIRST][0] * _SECOND, now
     if not last:
-        read = [instant_of(each, zone) for each in (begin, end)]
-        for name, typed, at in zip(("from", "to"), (begin, end), read, strict=True):
-            if typed and at is None:
-                form.fault(name, _("Expected a day and a time."))
-        until = now if read[1] is None else read[1]
-        since = until - LASTS[_FIRST][0] * _SECOND if read[0] is None else read[0]
+        until = form.instant("to", zone) or now
+        since = form.instant("from", zone) or until - LASTS[_FIRST][0] * _SECOND
         if form.ok and since >= until:
             form.fault("from", _("It begins after its end."))
     where = {}
@@ -198,7 +194,7 @@ async def events(request: Asking) -> Response[bytes]:
 @page("/events/rows", Power.SEE)
 async def rows(request: Asking) -> Response[bytes]:
     """Give the next rows of a search, for a page that is there."""
-    if not _for_a_page(request):
+    if not wants_part(request):
         return gone_to(request, f"{PATH}?plain=1&{urlencode(_pairs(request))}")
     form = form_of(request)
     asked = _whole(read_asked(request, form), form)
@@ -209,16 +205,12 @@ async def rows(request: Asking) -> Response[bytes]:
 @page("/events/counts", Power.SEE)
 async def counts(request: Asking) -> Response[bytes]:
     """Give the bars, maps and facets of a search, for a page that is there."""
-    if not _for_a_page(request):
+    if not wants_part(request):
         return gone_to(request, f"{PATH}?plain=1&{urlencode(_pairs(request))}")
     form = form_of(request)
     asked = _whole(read_asked(request, form), form)
     found = await _counted(request, asked)
     return await shown(request, "events-counts.html", asked=asked, **found)
-
-
-def _for_a_page(request: Asking) -> bool:
-    return request.headers.get("hx-request") == "true"
 
 
 def _pairs(request: Asking) -> list[tuple[str, str]]:
@@ -256,7 +248,7 @@ async def _found(request: Asking, asked: Asked, form: Form) -> dict[str, Any]:
 
 async def _counted(request: Asking, asked: Asked) -> dict[str, Any]:
     node = node_of(request)
-    zone = view.zone_of(signed_of(request).person.zone)
+    zone = reader_zone(request)
 
     def work() -> Counts:
         from serantau.desk.lane_search import count
@@ -355,9 +347,8 @@ async def file(request: Asking) -> Response[Any] | Stream:
     except BaseException:
         folder.cleanup()
         raise
-    headers = {"Content-Disposition": f'attachment; filename="events.{way}"'}
     body = _pieces(request, path, folder)
-    return Stream(body, media_type=_TYPES[way], headers={**HEADERS, **headers})
+    return Stream(body, media_type=_TYPES[way], headers=file_headers(f"events.{way}"))
 
 
 async def _pieces(

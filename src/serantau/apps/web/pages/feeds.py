@@ -10,6 +10,7 @@ import tomli_w
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import named
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -100,7 +101,7 @@ def _row(lane: Lane, one: FeedStanding, paused: int) -> dict[str, Any]:
 async def _one(
     request: Asking, form: Form | None = None, left: tuple[str, ...] = ()
 ) -> Response[bytes]:
-    node, name = node_of(request), _name(request)
+    node, name = node_of(request), named(request, "name")
     lane = Lane(node)
     standing = await doing(request, lane.standing)
     found = next((one for one in standing.feeds if one.name == name), None)
@@ -131,10 +132,6 @@ async def feed(request: Asking) -> Response[bytes]:
     return await _one(request)
 
 
-def _name(request: Asking) -> str:
-    return str(request.path_params["name"])
-
-
 def _configured(node: Node, name: str) -> None:
     if name not in node.config.feeds:
         raise NotFound(
@@ -149,7 +146,7 @@ def _configured(node: Node, name: str) -> None:
 @action("/feeds/{name:str}/look", Power.WORK)
 async def look(request: Asking, form: Form) -> Response[bytes]:
     """Look at a feed now, whether it is due or not."""
-    node, name = node_of(request), _name(request)
+    node, name = node_of(request), named(request, "name")
     _configured(node, name)
 
     def work() -> tuple[bool, tuple[str, ...]]:
@@ -178,7 +175,7 @@ async def resume(request: Asking, form: Form) -> Response[bytes]:
 
 
 async def _pause(request: Asking, form: Form, *, paused: bool) -> Response[bytes]:
-    name = _name(request)
+    name = named(request, "name")
     _configured(node_of(request), name)
     reason = form.line("reason", needed=paused, most=300)
     if not form.ok:

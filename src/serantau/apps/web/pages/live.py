@@ -39,6 +39,7 @@ from litestar.response import Stream
 
 from serantau.apps.web.hall import Asking, Hall, Lane, hall_of, state_of
 from serantau.apps.web.logs import logger
+from serantau.apps.web.pages.asked import whole_of
 from serantau.apps.web.pages.door import cookie_name, node_of, page, signed_of
 from serantau.desk.now import Now, Waiting
 from serantau.desk.now_rows import Part, parts_of
@@ -379,16 +380,12 @@ async def live(request: Asking) -> Response[Any]:
     secret = request.cookies.get(cookie_name(hall.node), "")
     since = request.headers.get("last-event-id") or request.query_params.get("since")
     case = request.query_params.get("case", "")[:100]
-    listener = await board.join(signed, secret, case, _number(since or ""))
+    listener = await board.join(signed, secret, case, whole_of(since or ""))
     return Stream(
         _events(board, listener),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 async def _events(board: Live, listener: Listener) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import named
 from serantau.apps.web.pages.door import (
     action,
     gone_to,
@@ -90,7 +91,7 @@ async def profile(request: Asking) -> Response[bytes]:
 async def _one(
     request: Asking, form: Form | None = None, failed: str = ""
 ) -> Response[bytes]:
-    node, name = node_of(request), _name(request)
+    node, name = node_of(request), named(request, "name")
 
     def work(tx: Tx) -> tuple[Party, bool]:
         _, party = node.registry.party(tx, name)
@@ -119,10 +120,6 @@ async def _one(
 async def member(request: Asking) -> Response[bytes]:
     """Show one party."""
     return await _one(request)
-
-
-def _name(request: Asking) -> str:
-    return str(request.path_params["name"])
 
 
 # Changing
@@ -188,7 +185,7 @@ async def add_member(request: Asking, form: Form) -> Response[bytes]:
 @action("/members/{name:str}/change", Power.DECIDE)
 async def change_member(request: Asking, form: Form) -> Response[bytes]:
     """Change a party's title: what alters release goes by the simulation."""
-    node, name = node_of(request), _name(request)
+    node, name = node_of(request), named(request, "name")
     title = form.line("title", needed=False, most=300)
     if not form.ok:
         return await _one(request, form, "change")
@@ -214,7 +211,7 @@ async def unblock_member(request: Asking, form: Form) -> Response[bytes]:
 
 
 async def _block(request: Asking, form: Form, *, blocked: bool) -> Response[bytes]:
-    node, name, _ = node_of(request), _name(request), words_of(request)
+    node, name, _ = node_of(request), named(request, "name"), words_of(request)
     reason = form.line("reason")
     if not form.ticked("sure"):
         form.fault("sure", _("This is needed."))

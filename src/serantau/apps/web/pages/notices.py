@@ -9,6 +9,7 @@ from typing import Final
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import numbered
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -82,7 +83,7 @@ async def notice(request: Asking) -> Response[bytes]:
 
 
 async def _one(request: Asking, form: Form, status: int = 200) -> Response[bytes]:
-    node, number = node_of(request), int(request.path_params["notice"])
+    node, number = node_of(request), numbered(request, "notice")
 
     def work() -> Opened:
         opened = open_notice(node, number)
@@ -120,7 +121,7 @@ async def _decided(
     request: Asking, said: str, act: Callable[[Courier, int], object]
 ) -> Response[bytes]:
     """Do something to a notice, and go on to the next one that waits."""
-    node, number = node_of(request), int(request.path_params["notice"])
+    node, number = node_of(request), numbered(request, "notice")
     courier = Courier(node, signed_of(request).caller.user)
     await doing(request, partial(act, courier, number))
     if said != "notice-approved":

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from serantau.apps.web.hall import Asking, state_of
 from serantau.apps.web.pages import view
+from serantau.apps.web.pages.asked import whole
 from serantau.apps.web.pages.door import (
     doing,
     language_of,
@@ -21,6 +22,7 @@ from serantau.apps.web.pages.door import (
     page,
     shown,
     signed_of,
+    wants_part,
     words_of,
 )
 from serantau.apps.web.pages.live import Live, View
@@ -51,7 +53,7 @@ class Line:
 @page("/now", Power.CASES)
 async def now(request: Asking) -> Response[bytes]:
     """Show what waits. htmx gets the part of the page that changes."""
-    fragment = request.headers.get("hx-request") == "true"
+    fragment = wants_part(request)
     values = await doing(request, partial(_found, request, fragment))
     return await shown(request, "now-list.html" if fragment else "now.html", **values)
 
@@ -60,7 +62,7 @@ def _found(request: Asking, fragment: bool) -> dict[str, Any]:
     """Give what the page shows; of a fragment, how much is new since it was shown."""
     signed, live = signed_of(request), state_of(request).live
     held: View = live.view(live=fragment)
-    seen = _number(request.query_params.get("seen", ""))
+    seen = whole(request, "seen")
     mine = [held.waiting.sections[part] for part in parts_of(signed.powers)]
     fresh = [
         row
@@ -90,10 +92,6 @@ def _found(request: Asking, fragment: bool) -> dict[str, Any]:
         "on_duty": held.waiting.on_duty,
         "shift": "/shift" if "/shift" in pages_there(request.app) else "",
     }
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _note(request: Asking, sections: list[Section], fresh: list[Row] | None) -> None:

@@ -16,6 +16,7 @@ from serantau.apps.web.pages.door import (
     gone_to,
     node_of,
     page,
+    reader_zone,
     shown,
     signed_of,
     words_of,
@@ -25,8 +26,7 @@ from serantau.apps.web.pages.object_fields import differences, harmless
 from serantau.apps.web.pages.object_page import alike, object_id_of
 from serantau.apps.web.pages.object_words import type_words
 from serantau.apps.web.pages.place import N_
-from serantau.apps.web.pages.times import instant_of, typed_of
-from serantau.apps.web.pages.view import zone_of
+from serantau.apps.web.pages.times import typed_of
 from serantau.clock import instant
 from serantau.desk import compose
 from serantau.desk.compose import Change, Draft, Marks, Own, Value
@@ -87,7 +87,7 @@ async def made(request: Asking, form: Form) -> Response[bytes]:
     step = form.given("step")
     if step not in {"look", "store"}:
         return await _chosen(request, form, values, [])
-    draft = _draft(form, values, _zone(request), _)
+    draft = _draft(form, values, reader_zone(request), _)
     seen: compose.Outcome | None = None
     if form.ok:
         try:
@@ -157,7 +157,7 @@ def _draft(form: Form, values: Sequence[Value], zone: ZoneInfo, _: _Words) -> Dr
         name=form.line("name", needed=False),
         description=form.text("description", needed=False),
         labels=compose.labels_in(form.line("labels", needed=False, most=2_000)),
-        until=_until(form, zone, _),
+        until=form.instant("until", zone),
         confidence=_confidence(form),
     )
 
@@ -179,7 +179,7 @@ async def changed(request: Asking, form: Form) -> Response[bytes]:
     node, _ = node_of(request), words_of(request)
     object_id = object_id_of(request)
     held = await doing(request, lambda: compose.own_object(node, object_id))
-    change = _change(form, held, _zone(request), _)
+    change = _change(form, held, reader_zone(request), _)
     if form.given("version") != held.version:
         said = _("Somebody changed it meanwhile. What you typed is still here.")
         form.fault("version", said)
@@ -204,7 +204,7 @@ async def changed(request: Asking, form: Form) -> Response[bytes]:
 def _change(form: Form, held: Own, zone: ZoneInfo, _: _Words) -> Change:
     named = held.data["type"] in compose.NAMED
     marks, ends = _marks(form, _), _ends(held)
-    until = _until(form, zone, _)
+    until = form.instant("until", zone)
     if ends and form.given("until") == typed_of(ends, zone):
         until = ends  # a field has no parts of a second
     return Change(
@@ -251,7 +251,7 @@ async def _edited(
             "description": data.get("description", ""),
             "labels": ", ".join(map(str, data.get("labels", []))),
             "confidence": data.get("confidence", ""),
-            "until": typed_of(ends, _zone(request)) if ends else "",
+            "until": typed_of(ends, reader_zone(request)) if ends else "",
             "tlp": held.marks.tlp.label,
             "pap": held.marks.pap.label if held.marks.pap is not None else _NONE,
             "parties": ", ".join(held.marks.parties),
@@ -268,10 +268,6 @@ async def _edited(
 
 
 # Fields of both
-
-
-def _zone(request: Asking) -> ZoneInfo:
-    return zone_of(signed_of(request).person.zone)
 
 
 def _levels(_: _Words) -> list[tuple[str, str, str]]:
@@ -305,16 +301,6 @@ def _confidence(form: Form) -> int | None:
     if not form.given("confidence").strip():
         return None
     return form.whole("confidence", 0, 100)
-
-
-def _until(form: Form, zone: ZoneInfo, _: _Words) -> int:
-    text = form.given("until").strip()
-    if not text:
-        return 0
-    at = instant_of(text, zone)
-    if at is None:
-        form.fault("until", _("Expected a date and a time."))
-    return at or 0
 
 
 HANDLERS: Final[tuple[Any, ...]] = (new, made, edit, changed)

@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import whole
 from serantau.apps.web.pages.door import (
-    HEADERS,
+    as_file,
     doing,
     node_of,
     page,
@@ -32,7 +33,6 @@ from serantau.rules.role import Power
 
 AT: Final = "/objects"
 _QUERY: Final = 500
-_DIGITS: Final = 18
 _AT_ONCE: Final = 50
 _FORMS: Final = {"stix": "bundle", "misp": "misp_file"}
 
@@ -94,15 +94,13 @@ def _asked(request: Asking) -> tuple[Asked, str]:
             since = instant(f"{given['since']}T00:00:00Z")
         except ValueError:
             wrong = _("This is no day. Expected a day such as 2026-01-31.")
-    before = request.query_params.get("before", "")
-    good = before.isascii() and before.isdigit() and len(before) <= _DIGITS
     asked = Asked(
         text="".join(one for one in given.get("q", "") if one.isprintable()),
         type=given.get("type", ""),
         level=level,
         source=given.get("source", ""),
         since=since,
-        before=int(before) if good else 0,
+        before=whole(request, "before"),
     )
     return asked, wrong
 
@@ -139,14 +137,7 @@ async def download(request: Asking) -> Response[bytes]:
         )
     body = await doing(request, lambda: _file(node, caller.user, form, ids))
     name = ids[0].partition("--")[0] if len(ids) == 1 and is_id(ids[0]) else "objects"
-    return Response(
-        body,
-        media_type="application/octet-stream",
-        headers={
-            **HEADERS,
-            "Content-Disposition": f'attachment; filename="{name}.{form}.json"',
-        },
-    )
+    return as_file(body, f"{name}.{form}.json", "application/octet-stream")
 
 
 def _file(node: Node, user: str, form: str, ids: tuple[str, ...]) -> bytes:

@@ -13,6 +13,7 @@ from litestar import Response
 
 from serantau.apps.taxii import WAY as TAXII
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import named
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -227,11 +228,7 @@ async def _shown(
 @page("/peers/{name:str}", Power.SEE)
 async def peer(request: Asking) -> Response[bytes]:
     """Show one peer: how far each collection came, and what is wrong."""
-    return await _shown(request, _name(request))
-
-
-def _name(request: Asking) -> str:
-    return str(request.path_params["name"])
+    return await _shown(request, named(request, "name"))
 
 
 def _levels() -> list[str]:
@@ -328,7 +325,7 @@ def _read(form: Form, held: Peer, words: Callable[[str], str]) -> Peer:
 @action("/peers/{name:str}/change", Power.DECIDE)
 async def change_peer(request: Asking, form: Form) -> Response[bytes]:
     """Change a peer; its secret stays when none is given."""
-    node, name = node_of(request), _name(request)
+    node, name = node_of(request), named(request, "name")
     held = await doing(request, lambda: Federation(node).peer(name))
     given = _read(form, held, words_of(request))
     if form.ticked("no_secret"):
@@ -353,7 +350,7 @@ async def resume_peer(request: Asking, form: Form) -> Response[bytes]:
 
 
 async def _follow(request: Asking, form: Form, *, follow: bool) -> Response[bytes]:
-    name, reason = _name(request), form.line("reason", needed=False)
+    name, reason = named(request, "name"), form.line("reason", needed=False)
     if not form.ok:
         return await _shown(request, name, form)
     await writing(request, lambda tx: Peers().enable(tx, name, follow, reason))
@@ -363,7 +360,7 @@ async def _follow(request: Asking, form: Form, *, follow: bool) -> Response[byte
 @action("/peers/{name:str}/remove", Power.DECIDE)
 async def remove_peer(request: Asking, form: Form) -> Response[bytes]:
     """Forget a peer; what came from it stays."""
-    name, reason = _name(request), form.line("reason")
+    name, reason = named(request, "name"), form.line("reason")
     if not form.ticked("sure"):
         form.fault("sure", words_of(request)("This is needed."))
     if not form.ok:
@@ -375,7 +372,7 @@ async def remove_peer(request: Asking, form: Form) -> Response[bytes]:
 @action("/peers/{name:str}/sync", Power.WORK)
 async def sync_peer(request: Asking, form: Form) -> Response[bytes]:
     """Pull everything new from a peer now; `anew`: from the beginning."""
-    node, name = node_of(request), _name(request)
+    node, name = node_of(request), named(request, "name")
     anew = form.ticked("anew")
 
     def work() -> bool:
@@ -394,7 +391,7 @@ async def sync_peer(request: Asking, form: Form) -> Response[bytes]:
 @action("/peers/{name:str}/alarms", Power.DECIDE)
 async def end_alarms(request: Asking, form: Form) -> Response[bytes]:
     """End the alarms about a peer's log, once its team has explained them."""
-    node, name = node_of(request), _name(request)
+    node, name = node_of(request), named(request, "name")
     reason = form.line("reason")
     if not form.ok:
         return await _shown(request, name, form)

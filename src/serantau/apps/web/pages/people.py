@@ -7,6 +7,7 @@ from typing import Any, Final
 from litestar import Response
 
 from serantau.apps.web.hall import Asking, hall_of
+from serantau.apps.web.pages.asked import numbered
 from serantau.apps.web.pages.door import (
     action,
     gone_to,
@@ -122,10 +123,6 @@ async def _linked(request: Asking, name: str, link: str) -> Response[bytes]:
     )
 
 
-def _number(request: Asking) -> int:
-    return int(request.path_params["number"])
-
-
 def _held(tx: Tx, number: int) -> Account:
     found = account(tx, number)
     if found is None:
@@ -140,7 +137,7 @@ async def one(request: Asking) -> Response[bytes]:
 
 
 async def _one(request: Asking, form: Form, status: int = 200) -> Response[bytes]:
-    number = _number(request)
+    number = numbered(request, "number")
 
     def work(tx: Tx) -> dict[str, Any]:
         held = _held(tx, number)
@@ -175,7 +172,7 @@ def _another(request: Asking, tx: Tx) -> Account:
     Raises:
         Forbidden: it is.
     """
-    held = _held(tx, _number(request))
+    held = _held(tx, numbered(request, "number"))
     if held.number == signed_of(request).user:
         raise Forbidden("Nobody does this to themselves; another administrator does.")
     return held
@@ -234,7 +231,7 @@ async def ending(request: Asking, form: Form) -> Response[bytes]:
     """End all sessions of a user."""
 
     def work(tx: Tx) -> int:
-        held = _held(tx, _number(request))
+        held = _held(tx, numbered(request, "number"))
         ended = hall_of(request).sessions.end(
             tx, held.number, but=signed_of(request).number
         )

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import numbered, whole, whole_of
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -21,7 +22,6 @@ from serantau.apps.web.pages.form import Form
 from serantau.apps.web.pages.object_fields import harmless, seen
 from serantau.desk.audit import note_reading
 from serantau.desk.intake import Intake
-from serantau.errors import NotFound
 from serantau.node import Node
 from serantau.records.quarantine import Held
 from serantau.rules.role import Power
@@ -30,7 +30,6 @@ AT: Final = "/quarantine"
 _PAGE: Final = 50
 _COUNTED: Final = 10_000
 _SHOWN: Final = 20_000
-_DIGITS: Final = 15
 
 
 @page(AT, Power.SEE)
@@ -42,7 +41,7 @@ async def quarantine(request: Asking) -> Response[bytes]:
 async def _listed(request: Asking, form: Form) -> Response[bytes]:
     node = node_of(request)
     rule = request.query_params.get("rule", "")[:100]
-    after = _number(request.query_params.get("after", ""))
+    after = whole(request, "after")
 
     def work() -> tuple[list[Held], Any]:
         with node.db.read() as tx:
@@ -73,9 +72,7 @@ async def _listed(request: Asking, form: Form) -> Response[bytes]:
 @page(f"{AT}/{{number:int}}", Power.SEE)
 async def refused(request: Asking) -> Response[bytes]:
     """Show one with its text as it came."""
-    node, number = node_of(request), int(request.path_params["number"])
-    if not 0 < number < 10**_DIGITS:
-        raise NotFound(f"Nothing numbered {number} is in quarantine.")
+    node, number = node_of(request), numbered(request, "number")
 
     def work() -> tuple[Held, bytes]:
         with node.db.read() as tx:
@@ -131,15 +128,10 @@ async def drop(request: Asking, form: Form) -> Response[bytes]:
 
 
 def _ticked(request: Asking, form: Form) -> list[int]:
-    found = list(dict.fromkeys(filter(None, map(_number, form.all("number")))))
+    found = list(dict.fromkeys(filter(None, map(whole_of, form.all("number")))))
     if not found:
         form.fault("number", words_of(request)("Tick at least one row."))
     return found[:_PAGE]
-
-
-def _number(text: str) -> int:
-    good = text.isascii() and text.isdigit() and len(text) <= _DIGITS
-    return int(text) if good else 0
 
 
 def _row(held: Held) -> dict[str, Any]:

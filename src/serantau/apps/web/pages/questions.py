@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import numbered
 from serantau.apps.web.pages.door import (
     action,
     gone_to,
@@ -70,7 +71,7 @@ async def keep(request: Asking, form: Form) -> Response[bytes]:
 @action(PATH + "/{question:int}/drop", Power.SEE)
 async def drop(request: Asking, form: Form) -> Response[bytes]:
     """Delete a question."""
-    signed, number = signed_of(request), int(request.path_params["question"])
+    signed, number = signed_of(request), numbered(request, "question")
     any_of = signed.may(Power.ADMIN)
     await writing(
         request,

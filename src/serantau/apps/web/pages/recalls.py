@@ -10,6 +10,7 @@ from urllib.parse import quote
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import named, whole
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -21,7 +22,6 @@ from serantau.apps.web.pages.door import (
     words_of,
 )
 from serantau.apps.web.pages.form import Form
-from serantau.apps.web.pages.share import named, whole
 from serantau.desk.audit import note_reading
 from serantau.desk.recall import Listed, Recalling
 from serantau.desk.recall_table import Told

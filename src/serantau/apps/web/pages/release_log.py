@@ -15,21 +15,20 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import numbered, whole
 from serantau.apps.web.pages.door import (
-    HEADERS,
     action,
+    as_file,
     doing,
     gone_to,
-    maybe_signed,
     node_of,
     page,
+    reader_zone,
     shown,
     signed_of,
     words_of,
 )
 from serantau.apps.web.pages.form import Form
-from serantau.apps.web.pages.share import whole
-from serantau.apps.web.pages.view import zone_of
 from serantau.desk.audit import Audit, Got, Sought, note_reading, period
 from serantau.desk.ledger import Book
 from serantau.desk.watch import Watch
@@ -72,7 +71,7 @@ def told_of(request: Asking) -> Told:
     within, zone = Period(), reader_zone(request)
     try:
         now = node_of(request).clock.now()
-        within = period(texts["since"], texts["until"], zone_of(zone), now)
+        within = period(texts["since"], texts["until"], zone, now)
     except BadRequest:
         _ = words_of(request)
         wrong["since"] = _(
@@ -86,12 +85,6 @@ def told_of(request: Asking) -> Told:
         before=whole(request, "before"),
     )
     return Told(sought, texts, wrong)
-
-
-def reader_zone(request: Asking) -> str:
-    """Name the reader's zone, in which days begin."""
-    signed = maybe_signed(request)
-    return zone_of(signed.person.zone if signed else "").key
 
 
 def _base(request: Asking) -> str:
@@ -143,14 +136,13 @@ async def log(request: Asking) -> Response[bytes]:
         on=on,
         parties=parties,
         missing=missing,
-        reader_zone=reader_zone(request),
     )
 
 
 @_both("/{number:int}")
 async def log_row(request: Asking) -> Response[bytes]:
     """Show one release and which object versions went."""
-    node, number = node_of(request), int(request.path_params["number"])
+    node, number = node_of(request), numbered(request, "number")
     after = whole(request, "n")
 
     def work() -> tuple[Released, list[Any], bool]:
@@ -175,7 +167,7 @@ async def log_row(request: Asking) -> Response[bytes]:
 @_both("/{number:int}/proof")
 async def log_proof(request: Asking) -> Response[bytes]:
     """Prove one release in the reader's own browser."""
-    number, object_id = int(request.path_params["number"]), _object(request)
+    number, object_id = numbered(request, "number"), _object(request)
     source = f"{_base(request)}/{number}/proof.json"
     return await _checker(request, number=number, source=source, object_id=object_id)
 
@@ -205,7 +197,7 @@ async def _checker(
 @_both("/{number:int}/proof.json")
 async def log_proof_file(request: Asking) -> Response[bytes]:
     """Give the proof of one release, as `docs/verify.py` takes it."""
-    node, number = node_of(request), int(request.path_params["number"])
+    node, number = node_of(request), numbered(request, "number")
     object_id = _object(request)
 
     def work() -> bytes:
@@ -215,12 +207,7 @@ async def log_proof_file(request: Asking) -> Response[bytes]:
         return msgspec.json.encode(proof)
 
     body = await doing(request, work)
-    name = f'attachment; filename="proof-{number}.json"'
-    return Response(
-        body,
-        media_type="application/json",
-        headers={**HEADERS, "content-disposition": name},
-    )
+    return as_file(body, f"proof-{number}.json", "application/json")
 
 
 def _object(request: Asking) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from litestar import Response
 
 from serantau.apps.web.hall import Asking, Lane, hall_of, state_of
+from serantau.apps.web.pages.asked import named, numbered, whole
 from serantau.apps.web.pages.door import doing, gone_to, node_of, page, shown
 from serantau.desk.audit import note_reading
 from serantau.desk.outlook import SHOWN, Item, Outlook, Tally
@@ -22,7 +23,6 @@ T = TypeVar("T")
 COMPARE: Final = "/share/_compare"
 """No party's name begins so."""
 _QUERY: Final = 500
-_DIGITS: Final = 18
 _WHAT: Final = "share preview"
 _counting: set[asyncio.Task[None]] = set()
 
@@ -45,22 +45,10 @@ def outlook_of(request: Asking) -> Outlook:
     return found
 
 
-def whole(request: Asking, name: str) -> int:
-    """Give a number of the address; 0 for what is none."""
-    text = request.query_params.get(name, "")
-    good = text.isascii() and text.isdigit() and len(text) <= _DIGITS
-    return int(text) if good else 0
-
-
 def query_of(request: Asking) -> str:
     """Give what is searched for."""
     text = request.query_params.get("q", "").strip()[:_QUERY]
     return "".join(letter for letter in text if letter.isprintable())
-
-
-def named(request: Asking, name: str) -> str:
-    """Give a part of the path."""
-    return str(request.path_params[name])
 
 
 async def _looked(
@@ -135,7 +123,7 @@ async def share_party(request: Asking) -> Response[bytes]:
 async def share_objects(request: Asking) -> Response[bytes]:
     """List the objects of one marking, for one party."""
     name, query = named(request, "party"), query_of(request)
-    number, before = int(request.path_params["number"]), whole(request, "before")
+    number, before = numbered(request, "number"), whole(request, "before")
     node = node_of(request)
 
     def work(held: Outlook) -> tuple[str, list[Item], bool]:
