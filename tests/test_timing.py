@@ -15,11 +15,10 @@ from typing import Any
 import argon2
 import pytest
 
-import serantau
 from serantau.records import registry
 from serantau.rules.party import Kind, Party
+from sources import modules_with
 
-SOURCE = Path(serantau.__file__).parent
 SECRETS = ("secret", "password", "passphrase", "token", "mac", "hmac", "signature")
 # Comparisons in which such a name is no secret that somebody shows.
 NO_SECRET = MappingProxyType(
@@ -108,9 +107,8 @@ def test_a_token_is_looked_up_by_its_digest_and_stands_nowhere(tmp_path: Path) -
 
 def comparisons() -> Iterator[tuple[str, str]]:
     """Give every == and != of something that is called like a secret, with its file."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        name = path.relative_to(SOURCE).as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for name, tree in modules_with("==", "!="):
+        for node in ast.walk(tree):
             if isinstance(node, ast.Compare) and compares_secrets(node):
                 yield name, ast.unparse(node)
 

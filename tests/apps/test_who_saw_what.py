@@ -8,6 +8,7 @@ that changes something is asked, to see that it leaves a decision.
 import ast
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -93,8 +94,12 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 def names_in(function: Any) -> set[str]:
     """Give the names that a function and what it calls in its own module use."""
-    tree = ast.parse(Path(inspect.getfile(function)).read_text(encoding="utf-8"))
-    return names_of(tree, function.__name__)
+    return names_of(tree_of(inspect.getfile(function)), function.__name__)
+
+
+@cache
+def tree_of(file: str) -> ast.Module:
+    return ast.parse(Path(file).read_text(encoding="utf-8"))
 
 
 def names_of(tree: ast.Module, name: str) -> set[str]:

@@ -7,12 +7,10 @@ each module that can open a line to elsewhere is here, with whose address it is.
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-import serantau
 from serantau.rules.event import ABROAD
+from sources import SOURCE, modules_with
 
-SOURCE = Path(serantau.__file__).parent
 LINES = {
     *("httpx2", "smtplib", "imaplib", "socket", "ssl", "urllib.request", "http.client"),
     *("ftplib", "poplib", "telnetlib", "requests", "httpx", "aiohttp", "dns"),
@@ -43,12 +41,11 @@ SPEAKERS = {
 
 def modules_with_lines() -> set[str]:
     found = set()
-    for path in SOURCE.rglob("*.py"):
-        name = path.relative_to(SOURCE).as_posix()
+    for name, tree in modules_with(*LINES):
         # Doors listen, and the demo is no node.
         if name.startswith("apps/") or name == "testing.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree):
             imported = (
                 [one.name for one in node.names]
                 if isinstance(node, ast.Import)

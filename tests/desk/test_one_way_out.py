@@ -8,15 +8,13 @@ of those who face outsiders are held by the leak suites.
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import serantau
+from sources import modules_with
 
 pytestmark = pytest.mark.no_cover  # nothing of ours runs here
 
-SOURCE = Path(serantau.__file__).parent
 VIEWS = {"page", "lines", "any_after", "view"}
 # Who reads a body, and what becomes of it. None of it goes to another party, unless it
 # is the page that desk/share gave.
@@ -92,12 +90,11 @@ QUERIES = {
 }
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(SOURCE.rglob("*.py")):
-        name = path.relative_to(SOURCE).as_posix()
-        # rules have no store, and records are what is looked into.
+def modules(word: str) -> Iterator[tuple[str, ast.Module]]:
+    """Give those that have a word; rules have no store, and records are looked into."""
+    for name, tree in modules_with(word):
         if not name.startswith(("rules/", "records/")):
-            yield name, ast.parse(path.read_text(encoding="utf-8"))
+            yield name, tree
 
 
 def last_name(node: ast.expr) -> str:
@@ -160,14 +157,14 @@ def asks_for_bodies(tree: ast.Module) -> bool:
 
 
 def test_only_the_one_way_out_reads_views() -> None:
-    found = {name for name, tree in modules() if reads_views(tree)}
+    found = {name for name, tree in modules("iews") if reads_views(tree)}
     assert found == {"desk/share.py"}
 
 
 def test_only_a_node_makes_views() -> None:
     makers = {
         name
-        for name, tree in modules()
+        for name, tree in modules("Views")
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and last_name(node.func) == "Views"
     }
@@ -180,14 +177,15 @@ def test_only_a_node_makes_views() -> None:
 def test_who_else_reads_bodies_is_known_and_why(
     attribute: str, known: dict[str, str]
 ) -> None:
-    found = {name for name, tree in modules() if reads_bodies(tree, attribute)}
+    looked = modules(attribute)
+    found = {name for name, tree in looked if reads_bodies(tree, attribute)}
     new, gone = found - known.keys(), known.keys() - found
     assert not new, f"{new} read object bodies: hand them out through desk/share"
     assert gone <= {"desk/share.py"}, f"{gone} read none any more: take them off"
 
 
 def test_who_asks_the_database_for_bodies_is_known_and_why() -> None:
-    found = {name for name, tree in modules() if asks_for_bodies(tree)}
+    found = {name for name, tree in modules("SELECT") if asks_for_bodies(tree)}
     new, gone = found - QUERIES.keys(), QUERIES.keys() - found
     assert not new, f"{new} read object bodies by SQL: hand them out through desk/share"
     assert not gone, f"{gone} do not ask for bodies any more: take them off the list"

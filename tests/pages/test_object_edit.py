@@ -190,7 +190,7 @@ def test_what_is_made_is_signed_marked_shared_as_shown_and_made_once(
     ("wrong", "said"),
     [
         ({"tlp": "PINK"}, "Choose one of these."),
-        ({"until": "tomorrow"}, "Expected a date and a time."),
+        ({"until": "tomorrow"}, "Expected a date and a time: 2026-03-01 08:00."),
         ({"until": "2020-01-01T00:00"}, "The time until which it holds has passed."),
         ({"parties": "../sg"}, "Expected names of parties such as th or sg."),
         ({"parties": "nobody"}, "No party is named 'nobody'."),
