@@ -32,7 +32,10 @@ import structlog
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, make_url
 
+from tables import make_tables, with_tables
+
 _SCENARIOS = Path(__file__).parent / "scenarios"
+_RECORDS = Path(__file__).parent / "records"
 NO_CORPORA = "SERANTAU_CORPORA is unset: it names the folder of real data"
 
 # Two busy cores make any single example slow now and then; that is no finding.
@@ -65,7 +68,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.corpora)
             # What is covered must not hang on data that is not there for everybody.
             item.add_marker(pytest.mark.no_cover)
-        if _SCENARIOS in item.path.parents:
+        # Only records have lines for one database alone.
+        again = (
+            item.get_closest_marker("postgres") and _RECORDS not in item.path.parents
+        )
+        if again or _SCENARIOS in item.path.parents:
             item.add_marker(pytest.mark.no_cover)
 
 
@@ -133,13 +140,10 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store_url(
-    request: pytest.FixtureRequest, tmp_path: Path, tables_made_once: Path
-) -> Iterator[str]:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a fresh database that has its tables, and nothing in them."""
     if request.param == "sqlite":
-        shutil.copytree(tables_made_once, tmp_path, dirs_exist_ok=True)
-        yield f"sqlite:///{tmp_path / 'serantau.db'}"
+        yield f"sqlite:///{with_tables(tmp_path) / 'serantau.db'}"
         return
     copies = request.getfixturevalue("postgres_copies")
     with copies(request.getfixturevalue("postgres_tables_made_once")) as url:
@@ -147,30 +151,11 @@ def store_url(
 
 
 @pytest.fixture(scope="session")
-def tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a SQLite database with its tables: making them takes longer."""
-    folder = tmp_path_factory.mktemp("tables")
-    _make_tables(f"sqlite:///{folder / 'serantau.db'}")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def postgres_tables_made_once(postgres_url: str) -> Iterator[str]:
     """The URL of a PostgreSQL database with its tables, to be copied."""
     with _database(postgres_url, "template0") as url:
-        _make_tables(url)
+        make_tables(url)
         yield url
-
-
-def _make_tables(url: str) -> None:
-    # Here: what no test of a database needs is not imported for it.
-    from serantau.clock import SetClock
-    from serantau.records.database import Database
-    from serantau.records.migrations import migrate
-
-    db = Database(url, SetClock())
-    migrate(db)
-    db.close()
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from serantau.records.views import Asked
 from serantau.rules.marking import Tlp, make_audience
 from serantau.rules.party import Kind, Party
 from serantau.wire.bundle import Piece
+from tables import with_tables
 
 CLEAR = "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487"
 GREEN = "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb"
@@ -266,7 +267,7 @@ def make_world(
 ) -> World:
     """Found the node, and load every case in an order in which all can go wrong."""
     config = NodeConfig(
-        home=home,
+        home=home if store_url else with_tables(home),
         node=NodeSection(member="th", team="ThaiCERT"),
         store=StoreSection(url=store_url),
         http=http or HttpSection(),

@@ -20,6 +20,7 @@ from serantau.rules.level import Tlp
 from serantau.rules.party import Kind as PartyKind
 from serantau.rules.party import Party
 from serantau.rules.taxonomy import CLASS_OF
+from tables import with_tables
 
 DAY = "2026-03-05"
 NOON = instant(f"{DAY}T12:00:00Z")
@@ -82,7 +83,7 @@ def make_node(
     """Make a node th with owners, whose mail goes to a server on this port."""
     (home / "keys").mkdir(parents=True)
     (home / "keys" / SEAL_FILE).write_bytes(Seal.new_key())
-    node = open_node(home, clock, port=port, realm=realm, **notice)
+    node = open_node(with_tables(home), clock, port=port, realm=realm, **notice)
     with node.db.write() as tx:
         node.registry.put_party(tx, Party("th", PartyKind.OWN))
         for party in OWNERS.values():

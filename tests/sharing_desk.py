@@ -21,6 +21,7 @@ from serantau.rules.marking import make_audience
 from serantau.rules.party import Kind, Party
 from serantau.wire.bundle import Piece
 from stores import AMBER, CLEAR, GREEN, RED, indicator
+from tables import with_tables
 from visitors import Pages, pages_of
 
 HOSTILE = '<script>alert(1)</script>"\u202e'
@@ -65,7 +66,7 @@ class SharingDesk:
 @contextmanager
 def sharing_desk(folder: Path, clock: SetClock) -> Iterator[SharingDesk]:
     home = folder / "th"
-    found(home, Charter("th", "ThaiCERT"), clock)
+    found(with_tables(home), Charter("th", "ThaiCERT"), clock)
     config = msgspec.structs.replace(
         load_config(home), policy=PolicySection(granular="derive")
     )

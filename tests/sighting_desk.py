@@ -15,6 +15,7 @@ from serantau.desk.lane import Lane, Told
 from serantau.desk.lane_work import Worker
 from serantau.node import Node
 from serantau.rules.marking import Tlp
+from tables import with_tables
 
 US = "identity--6d0d5e5c-3f0f-4a5e-8d7c-0d3f6c1b2a01"
 
@@ -24,7 +25,9 @@ class Desk:
         self.clock = SetClock("2026-03-02T00:00:00Z")
         section = NodeSection(member="th", team="T", identity=US)
         config = NodeConfig(
-            home=home, node=section, lane=LaneSection(sightings=most, workers=1)
+            home=with_tables(home),
+            node=section,
+            lane=LaneSection(sightings=most, workers=1),
         )
         self.node = Node(config, self.clock)
         self.lane = Lane(self.node)

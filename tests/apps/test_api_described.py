@@ -22,6 +22,8 @@ from serantau.config import NodeConfig, NodeSection
 from serantau.node import SEAL_FILE, Node
 from serantau.records.seal import Seal
 
+pytestmark = pytest.mark.no_cover
+
 # Each test run asks a few of each kind; `make fuzz` some hundreds.
 EXAMPLES = max(4, settings().max_examples // 100)
 # It would knock at whatever address was made up for a peer.

@@ -24,6 +24,8 @@ from serantau.rules.marking import TLP_2_IDS
 from serantau.rules.stix import Limits, Reader
 from serantau.wire.schemas import load_schemas
 
+pytestmark = pytest.mark.no_cover
+
 PAGE = "before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n"
 
 

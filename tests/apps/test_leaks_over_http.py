@@ -16,6 +16,8 @@ from leaks import DAYS, FOR_VN, PARTIES, QUIET, Case, World, make_world
 from serantau.apps.web.server import Doors, create_app
 from serantau.wire.taxii import API_ROOT, MEDIA_TYPE
 
+pytestmark = pytest.mark.no_cover
+
 ALL = sorted(PARTIES)
 # A blocked party still logs in; it sees nothing.
 OUTSIDE = [name for name in ALL if name != "th"]

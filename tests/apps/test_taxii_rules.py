@@ -14,6 +14,8 @@ from doors import MADE, RED, Site, basic, indicator
 from serantau.config import LimitsSection, NodeConfig
 from serantau.wire.taxii import API_ROOT, DISCOVERY, MEDIA_TYPE
 
+pytestmark = pytest.mark.no_cover
+
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 FIRST, LAST = "X-TAXII-Date-Added-First", "X-TAXII-Date-Added-Last"
 

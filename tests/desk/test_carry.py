@@ -23,6 +23,7 @@ from serantau.records.registry import Caller
 from serantau.records.views import Asked
 from serantau.rules.marking import Tlp, make_audience
 from serantau.wire.bundle import Piece
+from tables import with_tables
 
 CIRCLE = "circle--6a1f2c1e-5f0e-4d38-9a77-0d4be3c1f5aa"
 LATER = "2026-04-01T00:00:00.000Z"
@@ -61,7 +62,7 @@ def pages(node: Node, user: str, alias: str, way: str) -> list[tuple[Any, ...]]:
 def home(tmp_path: Path) -> Path:
     """A node with something in every table."""
     home = tmp_path / "th"
-    found(home, Charter("th", "ThaiCERT"), SetClock())
+    found(with_tables(home), Charter("th", "ThaiCERT"), SetClock())
     with Node(load_config(home), SetClock("2026-05-01T00:00:00Z")) as node:
         circle = make_audience(circles=[CIRCLE])
         for_circle = indicator(4, Tlp.AMBER)

@@ -43,6 +43,7 @@ from serantau.node import Node
 from serantau.records.batches import Batch, State
 from serantau.rules.marking import Tlp
 from stores import PROCESSES, doomed
+from tables import with_tables
 
 KILLS = int(os.environ.get("SERANTAU_KILLS", "35"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
@@ -52,7 +53,7 @@ SMALLER = b"ip,port\n192.0.2.1,80\n"
 
 def config(home: Path, url: str = "", **more: Any) -> NodeConfig:
     return NodeConfig(
-        home=home,
+        home=home if url else with_tables(home),
         node=NodeSection(member="th", team="ThaiCERT"),
         store=StoreSection(url=url),
         **more,

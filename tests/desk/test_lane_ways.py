@@ -23,6 +23,7 @@ from serantau.node import Node
 from serantau.records.batches import State
 from serantau.records.feeds import Look
 from serantau.wire.mailbox import imap
+from tables import with_tables
 
 URL = "https://feed.example/drop.txt"
 Answers = Callable[[httpx2.Request], httpx2.Response]
@@ -47,7 +48,7 @@ class Desk:
         self.home = home
         self.clock = SetClock()
         config = NodeConfig(
-            home=home,
+            home=with_tables(home),
             node=NodeSection(member="th", team="ThaiCERT"),
             limits=LimitsSection(post_bytes=100_000, file_bytes=100_000),
             feeds=feeds,

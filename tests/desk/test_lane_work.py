@@ -39,6 +39,7 @@ from serantau.rules.asset import Kind as AssetKind
 from serantau.rules.marking import Tlp
 from serantau.rules.party import Kind, Party
 from stores import PROCESSES, doomed, indicator
+from tables import with_tables
 
 KILLS = int(os.environ.get("SERANTAU_KILLS", "20"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
@@ -64,7 +65,7 @@ class Desk:
         (home / "formats").mkdir(exist_ok=True)
         (home / "formats" / "own.toml").write_text(FORM, encoding="utf-8")
         self.clock = SetClock(START)
-        self.node = Node(config(home, **more), self.clock)
+        self.node = Node(config(with_tables(home), **more), self.clock)
         self.lane = Lane(self.node)
         self.worker = Worker(self.lane)
 

@@ -44,6 +44,8 @@ from serantau.rules.event import ABROAD
 from serantau.rules.party import Purpose
 from sighting_desk import Desk
 
+pytestmark = pytest.mark.no_cover
+
 ALL = sorted(PARTIES)
 OUTSIDE = [name for name in ALL if name != "th"]
 

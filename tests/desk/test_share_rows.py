@@ -15,6 +15,7 @@ from serantau.desk.share import Share
 from serantau.errors import Forbidden, NotFound
 from serantau.node import Node
 from serantau.rules.marking import Tlp
+from tables import with_tables
 
 # By hand: who may have rows about their own machines, by machine, up to which level.
 UP_TO = {
@@ -31,7 +32,8 @@ UP_TO = {
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    config = NodeConfig(home=tmp_path, node=NodeSection(member="th", team="ThaiCERT"))
+    home = with_tables(tmp_path)
+    config = NodeConfig(home=home, node=NodeSection(member="th", team="ThaiCERT"))
     with Node(config, SetClock()) as made:
         with made.db.write() as tx:
             for party in PARTIES.values():

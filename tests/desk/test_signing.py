@@ -41,6 +41,8 @@ from serantau.testing import Region, Site, identity_of, signer_of
 from serantau.wire.bundle import Piece
 from serantau.wire.signer import new_signer
 
+pytestmark = pytest.mark.no_cover
+
 _GREEN = "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb"
 _IDENTITY = {"identity_class": "organization", "name": "a team"}
 

@@ -10,6 +10,8 @@ from serantau.errors import BadRequest, StoreError
 from serantau.lane import sql
 from serantau.lane.archive import Archive
 
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:

@@ -15,7 +15,7 @@ from visitors import Visitor, pages_of
 
 pytestmark = pytest.mark.no_cover
 HUGE = "9" * 30
-RUBBISH = (HUGE, "0", "-5", "%00", "%ff", "a%E2%80%AE", "x" * 3000)
+RUBBISH = (HUGE, "-5", "%00", "%ff", "a%E2%80%AE" * 100)
 HANDLERS = [handler for each in FAMILIES for handler in each.HANDLERS]
 # What pages read of their query: by a literal name.
 READ = re.compile(
@@ -47,13 +47,12 @@ def test_no_part_of_a_path_is_too_much_for_a_page(admin: Visitor, value: str) ->
     assert broken == []
 
 
-@pytest.mark.parametrize("value", [HUGE, "%ff"])
-def test_no_value_of_a_query_is_too_much_for_a_page(admin: Visitor, value: str) -> None:
+def test_no_number_of_a_query_is_too_much_for_a_page(admin: Visitor) -> None:
     asked = []
     for handler in HANDLERS:
         text = Path(str(sys.modules[handler.fn.__module__].__file__)).read_text()
         for path in sorted(handler.paths):
             if "GET" in handler.http_methods and "{" not in path and path != STREAM:
                 names = sorted(set(READ.findall(text)))
-                asked += [f"{path}?{name}={value}" for name in names]
+                asked += [f"{path}?{name}={HUGE}" for name in names]
     assert [path for path in asked if admin.get(path).status_code >= 500] == []
