@@ -1,9 +1,16 @@
-"""How fast pages are for people: asked one by one over one line, in a large store."""
+"""How fast pages are for people: asked one by one over one line, in a large store.
+
+Where there is a Chromium, also until it shows the first letters of a page.
+"""
 
 from __future__ import annotations
 
 import http.client
+import os
+import shutil
 import time
+
+from playwright.sync_api import Browser, sync_playwright
 
 from bench.corpus import write_corpus
 from bench.figures import Figure, Limit
@@ -14,8 +21,13 @@ from serantau.node import Node
 from serantau.records.sessions import Sessions, user_number
 
 _MILLISECONDS = 50.0
+_PAINTED = 300.0
+_WINDOWS = 20
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+_FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 _WARM = 3
 _NAME = "bench-admin"
+_FIRST = ("/now", "/events", "/objects", "/cases")
 _PAGES = (
     "/now",
     "/objects",
@@ -50,6 +62,7 @@ def measure(sizes: Sizes) -> list[Figure]:
         found = {
             path: _slow(line, path.format(id=held), cookie, times) for path in _PAGES
         }
+        painted = _painted(node.port, cookie, sizes.large)
     return [
         Figure(
             f"The page `{path}`, p95",
@@ -60,7 +73,7 @@ def measure(sizes: Sizes) -> list[Figure]:
             note=f"{sizes.singles} times over one line, {sizes.large:,} objects",
         )
         for path, taken in found.items()
-    ]
+    ] + painted
 
 
 def _signed_in(bench: Bench) -> tuple[str, str]:
@@ -93,3 +106,43 @@ def _slow(
         if turn >= _WARM:
             taken.append(1000 * (time.perf_counter() - begun))
     return sorted(taken)[int(len(taken) * 0.95)]
+
+
+def _painted(port: int, cookie: str, objects: int) -> list[Figure]:
+    """Open windows on the first page of the day, each of a browser that knew nothing.
+
+    Nothing is measured where there is no Chromium.
+    """
+    program = os.environ.get("SERANTAU_CHROMIUM") or shutil.which("chromium")
+    if program is None:
+        return []
+    address = f"http://{HOST}:{port}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        bare = _opened(browser, f"{address}/healthz", cookie)
+        found = {path: _opened(browser, address + path, cookie) for path in _FIRST}
+        browser.close()
+    return [
+        Figure(
+            f"First letters of `{path}` in Chromium, p95",
+            (taken,),
+            "ms",
+            target=_PAINTED,
+            limits=(Limit("of a page of two letters", bare),),
+            note=f"{_WINDOWS} new windows with nothing kept, {objects:,} objects",
+        )
+        for path, taken in found.items()
+    ]
+
+
+def _opened(browser: Browser, address: str, cookie: str) -> float:
+    name, _, value = cookie.partition("=")
+    taken = []
+    for _turn in range(_WARM + _WINDOWS):
+        context = browser.new_context()
+        context.add_cookies([{"name": name, "value": value, "url": address}])
+        page = context.new_page()
+        page.goto(address)
+        taken.append(float(page.evaluate(_FIRST_PAINT)))
+        context.close()
+    return sorted(taken[_WARM:])[int(_WINDOWS * 0.95)]

@@ -206,6 +206,19 @@ def test_nothing_to_guess_from_is_told() -> None:
     assert any("No column looks like" in note for note in made.notes)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a" * 200_000, "lines of more than 131,072 letters"),
+        ("," * 5_000 + "\n", "5,001 columns"),
+        (json.dumps({f"k{at}": 1 for at in range(5_000)}), "5,000 columns"),
+    ],
+)
+def test_what_is_too_wide_to_be_looked_at_is_told(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        look(text)
+
+
 def test_the_proposal_is_a_format_that_a_node_can_keep(tmp_path: Path) -> None:
     made = look("ไอพี,พอร์ต\n192.0.2.1,80\n192.0.2.2,81\n")
     (tmp_path / "ours.toml").write_text(made.text)

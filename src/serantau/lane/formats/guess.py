@@ -29,6 +29,9 @@ from serantau.lane.origin import Origin
 from serantau.rules.event import SEVERITIES
 
 _LINES: Final = 500
+_COLUMNS: Final = 300
+# Python's csv reads no longer values.
+_LONGEST: Final = 131_072
 _DELIMITERS: Final = ",;\t|"
 _MARKS: Final = ("#", ";", "//")
 _MOST: Final = 0.9
@@ -50,6 +53,9 @@ _LOCAL: Final = tuple(
         "%d %m %Y",
     )
 )
+# How what is written in one of these looks: to try all of them takes long.
+_DAY: Final = r"(?:\d{1,2}|\pL[\pL\pM.]*)"
+_DATED: Final = rf"^{_DAY}[ /.-]{_DAY}[ /.-]\d{{2,4}}(?:,? \d{{1,2}}:[\d:]+)?$"
 _HOUR: Final = r"^\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?$"
 _DAY_FIRST: Final = re.compile(r"^%d[/-]%m")
 
@@ -88,10 +94,11 @@ def guess(head: bytes, *, name: str = "", received: int) -> Guess:
         received: the instant that rows without a time get in the preview.
 
     Raises:
-        BadInput: there is no row in it.
+        BadInput: there is no row in it, or it is no table that a person would describe.
     """
     _, text = opening(name, head)
     sample = _look(text)
+    _check_width(len(sample.columns))
     if not any(sample.columns.values()):
         raise BadInput("there is no row in it to guess from")
     roles = _roles(sample)
@@ -107,6 +114,11 @@ def guess(head: bytes, *, name: str = "", received: int) -> Guess:
         # Of no machine is anything told, as the notes say: there is nothing to show.
         preview = Piece(EVENTS.to_frame(), REJECTS.to_frame())
     return Guess(written, form, preview, notes)
+
+
+def _check_width(columns: int) -> None:
+    if columns > _COLUMNS:
+        raise BadInput(f"it has {columns:,} columns, more than {_COLUMNS} to look at")
 
 
 # --- How rows are cut ----------------------------------------------------------------
@@ -181,6 +193,8 @@ def _look_at_lines(text: str) -> _Sample:
     mark = next((one for one in _MARKS if lines and lines[0].startswith(one)), "")
     comments = [line for line in lines if mark and line.startswith(mark)]
     rows = [ln for ln in lines if ln.strip() and not (mark and ln.startswith(mark))]
+    if any(len(row) > _LONGEST for row in rows[:_LINES]):
+        raise BadInput(f"it has lines of more than {_LONGEST:,} letters")
     said: dict[str, Any] = {"comment": mark} if mark else {}
     data = ("\n".join(lines[: _LINES + len(comments)]) + "\n").encode()
     delimiter = _delimiter(rows)
@@ -190,6 +204,7 @@ def _look_at_lines(text: str) -> _Sample:
     if delimiter != ",":
         said["delimiter"] = delimiter
     fields = _fields(rows[:_LINES], delimiter)
+    _check_width(len(fields[0]))
     notes: list[str] = []
     names = list(unique(fields[0]))
     body = fields[1:]
@@ -255,6 +270,11 @@ _Test = Callable[[pl.Series], bool]
 
 def _mostly(found: pl.Series) -> bool:
     return len(found) > 0 and (len(found) - found.null_count()) / len(found) >= _MOST
+
+
+def _are(texts: pl.Series, look: str) -> bool:
+    """Say whether most texts look so."""
+    return texts.str.contains(look).sum() >= _MOST * len(texts)
 
 
 def _among(*words: str) -> _Test:
@@ -412,12 +432,16 @@ def _time(
         to = "first_seen"
     if to in used or _mostly(values.whole(texts, Role("count"), 0, 99_999_999)):
         return None
+    if not _are(texts, r"\d"):
+        return None
     plain = values.instants(texts, Role("time"))
     if _mostly(plain):
         if not texts.str.contains(r"(?:Z|UTC|GMT|[+-]\d\d:?\d\d)$|^[\d.]+$").all():
             notes.append(f"{name} has no time zone: it is read as UTC. See `zone`.")
         used.add(to)
         return to
+    if not _are(texts.str.strip_chars(), _DATED):
+        return None
     for era in ("", "buddhist"):
         ways = [
             form
