@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serantau.clock import instant
-from serantau.errors import BadInput, TooLarge
+from serantau.errors import BadInput
 from serantau.lane.formats import Format, Limits, read, read_form
 from serantau.lane.frame import EVENTS, REJECTS
 from serantau.lane.origin import Origin
@@ -458,9 +458,3 @@ def test_a_line_of_a_gigabyte_is_rejected_and_forgotten() -> None:
     assert rejects["reason"].to_list() == ["a line of more than 4000000 bytes"]
     assert rejects["raw"][0].startswith("192.0.2.2,zzz")
     assert peak < 40_000_000
-
-
-def test_a_table_of_very_many_columns_is_refused_before_it_is_cut() -> None:
-    wide = ",".join(["ip", *(f"c{at}" for at in range(5_000))])
-    with pytest.raises(TooLarge, match="5001 columns, limit 2000"):
-        run(f"{wide}\n{wide}\n")

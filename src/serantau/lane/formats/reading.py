@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 
 import polars as pl
 
-from serantau.errors import BadInput, TooLarge
+from serantau.errors import BadInput
 from serantau.lane.engine import THREADS, Engine, Held, Here
 from serantau.lane.formats import arrow, values
 from serantau.lane.formats.blocks import Block, Lines
@@ -187,8 +187,6 @@ def _member(
         yield from _pieces(lines, _Work(extractor.cut, make, judge), engine, 0, limits)
         return
     head = read_head(lines, form)
-    if len(head.names) > limits.columns:
-        raise TooLarge(f"{len(head.names)} columns, limit {limits.columns}")
     fitted = fit(form, report, head.names)
     _check_fit(fitted, form, head.names)
     stamp = _stamp(form, head.comments)

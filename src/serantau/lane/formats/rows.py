@@ -19,15 +19,13 @@ class Limits:
 
     file_bytes: unpacked, all members of an archive together. ratio: how much larger
     than packed, once that is more than 64 MB. line_bytes: a line up to this length is
-    always read. columns: of a table. document_bytes: a JSON document that is not in
-    lines. members: of one archive. block_bytes, block_rows: about how much is worked on
-    at once.
+    always read. document_bytes: a JSON document that is not in lines. members: of one
+    archive. block_bytes, block_rows: about how much is worked on at once.
     """
 
     file_bytes: int = 20_000_000_000
     ratio: int = 400
     line_bytes: int = 4_000_000
-    columns: int = 2_000
     document_bytes: int = 256_000_000
     members: int = 1_000
     block_bytes: int = 32_000_000
