@@ -5,8 +5,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# What is imported is compiled then; to compile all that is installed takes half a minute.
-PIP = -m pip -qq --disable-pip-version-check --no-input install --no-compile
+PIP = -m pip -qq --disable-pip-version-check --no-input install
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links
 # One more than there are cores: tests wait for disks and processes a fifth of their time.
