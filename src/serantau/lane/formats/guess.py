@@ -98,7 +98,10 @@ def guess(head: bytes, *, name: str = "", received: int) -> Guess:
     """
     _, text = opening(name, head)
     sample = _look(text)
-    _check_width(len(sample.columns))
+    if len(sample.columns) > _COLUMNS:
+        raise BadInput(
+            f"it has {len(sample.columns):,} columns, more than {_COLUMNS} to look at"
+        )
     if not any(sample.columns.values()):
         raise BadInput("there is no row in it to guess from")
     roles = _roles(sample)
@@ -114,11 +117,6 @@ def guess(head: bytes, *, name: str = "", received: int) -> Guess:
         # Of no machine is anything told, as the notes say: there is nothing to show.
         preview = Piece(EVENTS.to_frame(), REJECTS.to_frame())
     return Guess(written, form, preview, notes)
-
-
-def _check_width(columns: int) -> None:
-    if columns > _COLUMNS:
-        raise BadInput(f"it has {columns:,} columns, more than {_COLUMNS} to look at")
 
 
 # --- How rows are cut ----------------------------------------------------------------
@@ -204,7 +202,6 @@ def _look_at_lines(text: str) -> _Sample:
     if delimiter != ",":
         said["delimiter"] = delimiter
     fields = _fields(rows[:_LINES], delimiter)
-    _check_width(len(fields[0]))
     notes: list[str] = []
     names = list(unique(fields[0]))
     body = fields[1:]

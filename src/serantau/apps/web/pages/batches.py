@@ -12,6 +12,7 @@ from typing import Any, Final
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import named
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -152,7 +153,7 @@ async def take_in(request: Asking, form: Form) -> Response[bytes]:
 @page(PATH + "/{batch:int}", Power.SEE)
 async def batch(request: Asking) -> Response[bytes]:
     """Show a batch, and what of it could not be read."""
-    node, number = node_of(request), str(request.path_params["batch"])
+    node, number = node_of(request), named(request, "batch")
     held = await reading(request, lambda tx: Batches().get(tx, number))
 
     def work() -> tuple[list[dict[str, Any]], int]:
@@ -181,7 +182,7 @@ async def batch(request: Asking) -> Response[bytes]:
 @action(PATH + "/{batch:int}", Power.WORK)
 async def decide(request: Asking, form: Form) -> Response[bytes]:
     """Read a batch anew, let a held one go, or drop it."""
-    number = str(request.path_params["batch"])
+    number = named(request, "batch")
     what = form.choice("do", list(_DECISIONS))
     node = node_of(request)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
-from serantau.apps.web.pages.asked import numbered
+from serantau.apps.web.pages.asked import named, numbered
 from serantau.apps.web.pages.case_entries import acts_of
 from serantau.apps.web.pages.case_picture import picture
 from serantau.apps.web.pages.case_words import (
@@ -116,7 +116,7 @@ class AtHome:
 
 def case_name(request: Asking) -> str:
     """Give the case that the path names, as a person's words for it."""
-    return str(request.path_params["case"])[:100]
+    return named(request, "case")[:100]
 
 
 def path_of(case: str, rest: str = "") -> str:

@@ -110,5 +110,5 @@ def read_fields(
                 form.fault(each.name, _("Choose at least one."))
             given[each.name] = chosen
         else:
-            given[each.name] = form.instant(each.name, zone)
+            given[each.name] = form.instant(each.name, zone) or 0
     return given

@@ -9,6 +9,7 @@ from typing import Any, Final
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import named
 from serantau.apps.web.pages.door import (
     action,
     doing,
@@ -208,7 +209,7 @@ def _unique(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _id(request: Asking) -> str:
-    return str(request.path_params["card"])
+    return named(request, "card")
 
 
 @page("/contacts/card/{card:str}", Power.CASES)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import named
 from serantau.apps.web.pages.door import node_of, page, shown, words_of
 from serantau.apps.web.pages.events import asking_events
 from serantau.apps.web.pages.notice_words import left_words, state_words
@@ -36,7 +37,7 @@ def _told(request: Asking, name: str) -> Story:
 @page("/events/{row:str}", Power.SEE)
 async def event(request: Asking) -> Response[bytes]:
     """Tell one row's story."""
-    name = str(request.path_params["row"])
+    name = named(request, "row")
     story = await asking_events(request, partial(_told, request, name))
     return await shown(
         request,

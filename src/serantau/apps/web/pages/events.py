@@ -134,8 +134,9 @@ def read_asked(request: Asking, form: Form) -> Asked:
     last = "" if begin or end else form.choice("last", list(LASTS), default=_FIRST)
     since, until = now - LASTS[last or _FIRST][0] * _SECOND, now
     if not last:
-        until = form.instant("to", zone) or now
-        since = form.instant("from", zone) or until - LASTS[_FIRST][0] * _SECOND
+        first, final = form.instant("from", zone), form.instant("to", zone)
+        until = now if final is None else final
+        since = until - LASTS[_FIRST][0] * _SECOND if first is None else first
         if form.ok and since >= until:
             form.fault("from", _("It begins after its end."))
     where = {}

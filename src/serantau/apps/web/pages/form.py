@@ -116,14 +116,16 @@ class Form:
             return default
         return number
 
-    def instant(self, name: str, zone: tzinfo) -> int:
-        """Read a date and a time in a zone, as an instant; 0 when nothing came."""
+    def instant(self, name: str, zone: tzinfo) -> int | None:
+        """Read a date and a time in a zone, as an instant; None when nothing came."""
         said = self.given(name).strip()
-        at = instant_of(said, zone) if said else 0
+        if not said:
+            return None
+        at = instant_of(said, zone)
         if at is None:
             _ = self._words
             self.fault(name, _("Expected a date and a time: 2026-03-01 08:00."))
-        return at or 0
+        return at
 
     def file_name(self, name: str) -> str:
         """Give the name that an uploaded file bears; empty when none came."""

@@ -157,7 +157,7 @@ def _draft(form: Form, values: Sequence[Value], zone: ZoneInfo, _: _Words) -> Dr
         name=form.line("name", needed=False),
         description=form.text("description", needed=False),
         labels=compose.labels_in(form.line("labels", needed=False, most=2_000)),
-        until=form.instant("until", zone),
+        until=form.instant("until", zone) or 0,
         confidence=_confidence(form),
     )
 
@@ -204,7 +204,7 @@ async def changed(request: Asking, form: Form) -> Response[bytes]:
 def _change(form: Form, held: Own, zone: ZoneInfo, _: _Words) -> Change:
     named = held.data["type"] in compose.NAMED
     marks, ends = _marks(form, _), _ends(held)
-    until = form.instant("until", zone)
+    until = form.instant("until", zone) or 0
     if ends and form.given("until") == typed_of(ends, zone):
         until = ends  # a field has no parts of a second
     return Change(

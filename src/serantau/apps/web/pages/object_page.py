@@ -10,6 +10,7 @@ import orjson
 from litestar import Response
 
 from serantau.apps.web.hall import Asking
+from serantau.apps.web.pages.asked import named
 from serantau.apps.web.pages.door import (
     HEADERS,
     doing,
@@ -69,7 +70,7 @@ def object_id_of(request: Asking) -> str:
     Raises:
         NotFound: it is none.
     """
-    found = str(request.path_params["object_id"])
+    found = named(request, "object_id")
     if not is_id(found):
         raise NotFound("This node has no such object.")
     return found

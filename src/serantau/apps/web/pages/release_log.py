@@ -15,7 +15,7 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from serantau.apps.web.hall import Asking
-from serantau.apps.web.pages.asked import numbered, whole
+from serantau.apps.web.pages.asked import named, numbered, whole
 from serantau.apps.web.pages.door import (
     action,
     as_file,
@@ -243,7 +243,7 @@ async def log_heads(request: Asking) -> Response[bytes]:
 @action("/share/log/heads/{member:str}", Power.DECIDE)
 async def log_accept(request: Asking, form: Form) -> Response[bytes]:
     """End the alarms about a member's log, with what its team explained."""
-    node, member = node_of(request), str(request.path_params["member"])
+    node, member = node_of(request), named(request, "member")
     reason = form.line("reason", most=1000)
     if not form.ok:
         raise BadRequest(
