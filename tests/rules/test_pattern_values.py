@@ -425,6 +425,10 @@ def test_a_pattern_of_many_terms_takes_time_in_proportion() -> None:
         ("[domain-name:value ISSUBSET '10.0.0.0/8']", []),
         ("[EXISTS domain-name:value]", []),
         ("[file:size = 5]", []),
+        (
+            "[ipv4-addr:value = 5 OR ipv4-addr:value = '1.2.3.4']",
+            [("ipv4-addr", "1.2.3.4")],
+        ),
         ("[autonomous-system:number = 15139]", [("autonomous-system", "15139")]),
         ("[autonomous-system:number > 15139]", []),
         (

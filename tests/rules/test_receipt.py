@@ -252,6 +252,8 @@ def test_an_empty_tree_is_the_beginning_of_every_tree_and_of_nothing_else() -> N
 
 
 def test_what_is_in_no_tree_is_refused() -> None:
+    assert not includes(EMPTY, 1, 1, EMPTY, [])
+    assert not includes(EMPTY, 1, 0, EMPTY, [EMPTY])
     for index, size in ((3, 3), (-1, 3), (0, 0)):
         with pytest.raises(ValueError, match="of a tree of"):
             inclusion_ranges(index, size)
