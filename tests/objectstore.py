@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 _STAMP = "2026-03-01T00:00:00.000Z"
+_PATIENCE_SECONDS = 60
 _HTTP_STAMP = "Sun, 01 Mar 2026 00:00:00 GMT"
 
 
@@ -31,6 +32,8 @@ class Store:
         self.uploads: dict[str, dict[int, bytes]] = {}
         self.refused = 0
         self.lock = threading.Lock()
+        self.meeting = threading.Barrier(2)
+        self.awaited = 0
 
 
 class Served:
@@ -55,6 +58,10 @@ class Served:
         with urllib.request.urlopen(f"{self.url}/?told") as answer:  # noqa: S310
             told: dict[str, Any] = json.load(answer)
         return told
+
+    def let_meet(self) -> None:
+        """Keep the next put that may not replace until there is one more."""
+        urllib.request.urlopen(f"{self.url}/?meet").close()  # noqa: S310
 
 
 def _tag(body: bytes) -> str:
@@ -110,6 +117,10 @@ class _Door(BaseHTTPRequestHandler):
             told = {"names": sorted(store.objects), "refused": store.refused}
             self._answer(200, json.dumps(told).encode())
             return
+        if "meet" in query:
+            self.store.awaited = 2
+            self._answer(200)
+            return
         if query.get("list-type"):
             self._answer(200, self._list(key, query), Content_Type="application/xml")
             return
@@ -145,11 +156,17 @@ class _Door(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         key, query, body = self._ask()
+        single = self.headers.get("If-None-Match") == "*"
+        with self.store.lock:
+            awaited = single and self.store.awaited > 0
+            self.store.awaited -= awaited
+        if awaited:
+            self.store.meeting.wait(_PATIENCE_SECONDS)
         with self.store.lock:
             if "uploadId" in query:
                 parts = self.store.uploads[query["uploadId"]]
                 parts[int(query["partNumber"])] = body
-            elif self.headers.get("If-None-Match") == "*" and key in self.store.objects:
+            elif single and key in self.store.objects:
                 self.store.refused += 1
                 failed = b"<Error><Code>PreconditionFailed</Code></Error>"
                 self._answer(412, failed, Content_Type="application/xml")

@@ -61,11 +61,10 @@ def test_of_two_machines_that_race_for_a_batch_one_counts(
     rivals = [Archive(archive.root, store.options) for _ in range(3)]
     waiting = [written(each, "one", ROWS, {"value": "x"}) for each in rivals]
     others = [Written((batch_of(name),)) for name in range(3)]
-    start = threading.Barrier(3)
     won: list[frozenset[str]] = []
+    store.let_meet()
 
     def race(place: int) -> None:
-        start.wait()
         rivals[place].commit(others[place])
         won.append(rivals[place].commit(waiting[place]))
 
