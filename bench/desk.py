@@ -66,17 +66,25 @@ def measure(sizes: Sizes) -> list[Figure]:
             path: _slow(line, path.format(id=held), cookie, times) for path in _PAGES
         }
         painted = _painted(node.port, cookie, sizes.large)
+    limit = Limit("a constant answer", bare)
+    note = f"{sizes.singles} times over one line, {sizes.large:,} objects"
+    return _figures("The page `{}`, p95", found, _MILLISECONDS, limit, note) + painted
+
+
+def _figures(
+    what: str, found: dict[str, float], target: float, limit: Limit, note: str
+) -> list[Figure]:
+    """Give a figure for each path; `what` says of one what was measured."""
     return [
         Figure(
-            f"The page `{path}`, p95",
-            (taken,),
-            "ms",
-            target=_MILLISECONDS,
-            limits=(Limit("a constant answer", bare),),
-            note=f"{sizes.singles} times over one line, {sizes.large:,} objects",
+            what.format(path), (taken,), "ms", target=target, limits=(limit,), note=note
         )
         for path, taken in found.items()
-    ] + painted
+    ]
+
+
+def _p95(taken: list[float]) -> float:
+    return sorted(taken)[int(len(taken) * 0.95)]
 
 
 def _signed_in(bench: Bench) -> tuple[str, str]:
@@ -108,11 +116,11 @@ def _slow(
         assert answer.status == 200, (path, answer.status)
         if turn >= _WARM:
             taken.append(1000 * (time.perf_counter() - begun))
-    return sorted(taken)[int(len(taken) * 0.95)]
+    return _p95(taken)
 
 
 def _painted(port: int, cookie: str, objects: int) -> list[Figure]:
-    """Open windows on the first page of the day, each of a browser that knew nothing.
+    """Open windows on the pages of the day, each of a browser that knew nothing.
 
     Nothing is measured where there is no Chromium.
     """
@@ -125,17 +133,11 @@ def _painted(port: int, cookie: str, objects: int) -> list[Figure]:
         bare = _opened(browser, f"{address}/healthz", cookie)
         found = {path: _opened(browser, address + path, cookie) for path in _FIRST}
         browser.close()
-    return [
-        Figure(
-            f"First letters of `{path}` in Chromium, p95",
-            (taken,),
-            "ms",
-            target=_PAINTED,
-            limits=(Limit("a page of two letters", bare),),
-            note=f"{_WINDOWS} new windows with nothing kept, {objects:,} objects",
-        )
-        for path, taken in found.items()
-    ]
+    limit = Limit("a page of two letters", bare)
+    note = f"{_WINDOWS} new windows with nothing kept, {objects:,} objects"
+    return _figures(
+        "First letters of `{}` in Chromium, p95", found, _PAINTED, limit, note
+    )
 
 
 def _opened(browser: Browser, address: str, cookie: str) -> float:
@@ -148,4 +150,4 @@ def _opened(browser: Browser, address: str, cookie: str) -> float:
         page.goto(address)
         taken.append(float(page.evaluate(_FIRST_PAINT)))
         context.close()
-    return sorted(taken[_WARM:])[int(_WINDOWS * 0.95)]
+    return _p95(taken[_WARM:])
