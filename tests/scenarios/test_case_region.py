@@ -390,8 +390,8 @@ def test_private_notes_tasks_and_files_are_in_no_byte_that_is_sent_or_logged(
         for site in region:
             site.pin("jp")
         case = desk(region, "th").open("Phishing kit", ["sg", "vn", "jp"]).id
+        region.sync()
         for name in (*members, "jp"):
-            region.sync()
             if name == "id":
                 continue
             mine = Private(region[name].node)
