@@ -1,6 +1,7 @@
 """A node that forgets, forks or breaks a promise about its log is found out."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -311,8 +312,10 @@ def test_an_originator_is_shown_exactly_where_its_objects_went(
     }
     assert {one.rule for one in found.passed} == {"green-to-community"}
     text = msgspec.json.encode(found.proofs).decode()
-    for secret in ("mekong-secret", "circle--", "jp", "limit=", "node-vn"):
+    for secret in ("mekong-secret", "circle--", "limit=", "node-vn"):
         assert secret not in text
+    # Hashes and signatures may have two letters by chance.
+    assert "jp" not in re.sub(r"[\w.-]{43,}", "", text)
     for number in range(10, 30):
         assert indicator(number)["id"] not in text
     one = asks(region, "sg", "th", indicator(2)["id"])
