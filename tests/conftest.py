@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
@@ -36,6 +37,9 @@ from tables import make_tables, with_tables
 
 _SCENARIOS = Path(__file__).parent / "scenarios"
 _RECORDS = Path(__file__).parent / "records"
+# Where each branch counts, each case is traced; elsewhere the first ones of a test are.
+_WHOLE = {Path(__file__).parent / "rules", Path(__file__).parent / "desk/test_share.py"}
+_TRACED_CASES = 2
 NO_CORPORA = "SERANTAU_CORPORA is unset: it names the folder of real data"
 
 # Two busy cores make any single example slow now and then; that is no finding.
@@ -43,7 +47,7 @@ NO_CORPORA = "SERANTAU_CORPORA is unset: it names the folder of real data"
 settings.register_profile(
     "short",
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
@@ -63,6 +67,7 @@ structlog.configure(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    cases: Counter[str] = Counter()
     for item in items:
         if "corpora" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.corpora)
@@ -72,7 +77,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         again = (
             item.get_closest_marker("postgres") and _RECORDS not in item.path.parents
         )
-        if again or _SCENARIOS in item.path.parents:
+        # So many cases of one test run other lines in the rules alone.
+        name = item.nodeid.partition("[")[0]
+        cases[name] += 1
+        places = {item.path, *item.path.parents}
+        many = cases[name] > _TRACED_CASES and not _WHOLE & places
+        if again or many or _SCENARIOS in places:
             item.add_marker(pytest.mark.no_cover)
 
 

@@ -45,7 +45,7 @@ from serantau.rules.marking import Tlp
 from stores import PROCESSES, doomed
 from tables import with_tables
 
-KILLS = int(os.environ.get("SERANTAU_KILLS", "35"))
+KILLS = int(os.environ.get("SERANTAU_KILLS", "20"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
 LARGE = bytes(range(256)) * 300
 SMALLER = b"ip,port\n192.0.2.1,80\n"

@@ -41,7 +41,7 @@ from serantau.rules.party import Kind, Party
 from stores import PROCESSES, doomed, indicator
 from tables import with_tables
 
-KILLS = int(os.environ.get("SERANTAU_KILLS", "20"))
+KILLS = int(os.environ.get("SERANTAU_KILLS", "12"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
 START = "2026-03-05T00:00:00Z"
 FORM = """

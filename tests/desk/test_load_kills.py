@@ -35,7 +35,7 @@ from serantau.rules.marking import make_audience
 from serantau.rules.party import Kind, Party
 from stores import CLEAR, GREEN, PROCESSES, RED, doomed, indicator, later, read
 
-KILLS = int(os.environ.get("SERANTAU_KILLS", "20"))
+KILLS = int(os.environ.get("SERANTAU_KILLS", "12"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
 OBJECTS = 1200
 BATCH = 100

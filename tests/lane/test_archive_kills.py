@@ -16,7 +16,7 @@ from archived import batch_of, event, now, refused, stored, written
 from serantau.lane.archive import Archive
 from serantau.lane.upkeep import Keep
 
-KILLS = int(os.environ.get("SERANTAU_KILLS", "12"))
+KILLS = int(os.environ.get("SERANTAU_KILLS", "8"))
 SEED = int(os.environ.get("SERANTAU_SEED", "20261123"))
 BATCHES = 12
 # At which step a process dies at most; the whole work has about 430.

@@ -338,7 +338,7 @@ class Model:
 
 @given(operations=OPERATIONS)
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

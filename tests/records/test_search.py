@@ -258,7 +258,7 @@ ALPHABET = st.text(alphabet="ab%_\\\"'* กไก่ü\u0301", min_size=1, max_s
 
 @given(texts=st.lists(ALPHABET, min_size=1, max_size=4), typed=ALPHABET)
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -24,7 +24,7 @@ from serantau.records.peers import Cursor
 from serantau.rules.marking import TLP_2_IDS, Tlp
 from serantau.testing import Region, Site
 
-KILLS = int(os.environ.get("SERANTAU_KILLS", "10"))
+KILLS = int(os.environ.get("SERANTAU_KILLS", "6"))
 SEED = int(os.environ.get("SERANTAU_SEED", str(time.time_ns() % 1_000_000)))
 OBJECTS = 3000
 PAGE = 50
