@@ -13,7 +13,7 @@ import time
 from playwright.sync_api import Browser, sync_playwright
 
 from bench.corpus import write_corpus
-from bench.figures import Figure, Limit
+from bench.figures import Figure, Limit, at_percent
 from bench.nodes import HOST, Bench, found_node, open_line
 from bench.sizes import Sizes
 from serantau.apps.web.pages.door import cookie_name
@@ -22,7 +22,7 @@ from serantau.records.sessions import Sessions, user_number
 
 _MILLISECONDS = 50.0
 _PAINTED = 300.0
-_WINDOWS = 20
+_WINDOWS = 40
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 _FIRST_PAINT = """() => new Promise(done => new PerformanceObserver(list => {
     const found = list.getEntriesByName("first-contentful-paint");
@@ -83,10 +83,6 @@ def _figures(
     ]
 
 
-def _p95(taken: list[float]) -> float:
-    return sorted(taken)[int(len(taken) * 0.95)]
-
-
 def _signed_in(bench: Bench) -> tuple[str, str]:
     """Sign an administrator in; give its cookie, and the id of an object."""
     config = bench.config
@@ -116,7 +112,7 @@ def _slow(
         assert answer.status == 200, (path, answer.status)
         if turn >= _WARM:
             taken.append(1000 * (time.perf_counter() - begun))
-    return _p95(taken)
+    return at_percent(taken, 95)
 
 
 def _painted(port: int, cookie: str, objects: int) -> list[Figure]:
@@ -150,4 +146,4 @@ def _opened(browser: Browser, address: str, cookie: str) -> float:
         page.goto(address)
         taken.append(float(page.evaluate(_FIRST_PAINT)))
         context.close()
-    return _p95(taken[_WARM:])
+    return at_percent(taken[_WARM:], 95)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -157,33 +158,53 @@ def write_json(path: Path, figures: Sequence[Figure], machine: Machine) -> None:
 Part = Literal["figures", "scale"]
 
 
+def at_percent(taken: Sequence[float], percent: int) -> float:
+    """Give the lowest of what was taken that so many in a hundred do not exceed."""
+    return sorted(taken)[math.ceil(len(taken) * percent / 100) - 1]
+
+
 def write_markdown(
     path: Path, part: Part, figures: Sequence[Figure], machine: Machine
 ) -> None:
     """Write figures between the two markers of their part in a page.
+
+    A row of the same figure is written over; rows of figures that were not measured
+    this time stay, in their place.
 
     Raises:
         ValueError: the page has no such markers.
     """
     begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     before, found, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
+    old, closed, after = rest.partition(end)
     if not (found and closed):
         raise ValueError(f"{path} has no markers {begin} and {end}")
+    rows = [line for line in old.splitlines() if line.startswith("| ")][1:]
+    for one in figures:
+        same = tuple(f"| {_escaped(one.what)}{rest}" for rest in (" |", " ("))
+        places = [place for place, row in enumerate(rows) if row.startswith(same)]
+        place = places[0] if places else len(rows)
+        rows[place : place + 1] = [_row(one, machine)]
     lines = [
         "| What | Target | Measured | Ratio to limits of that run | Machine | Date |",
         "|---|---|---|---|---|---|",
+        *rows,
+        "",
+        f"The last ones were measured with {machine.programs}.",
     ]
-    where = f"{machine}, load {machine.load}" if machine.busy else str(machine)
-    for one in figures:
-        what = f"{one.what} ({one.note})" if one.note else one.what
-        measured = one.measured if one.held is not False else f"**{one.measured}**"
-        cells = (what, one.asked, measured, one.ratios, where, machine.date)
-        lines.append(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-        )
-    lines += ["", f"Measured with {machine.programs}."]
     path.write_text(
         f"{before}{begin}\n\n" + "\n".join(lines) + f"\n\n{end}{after}",
         encoding="utf-8",
     )
+
+
+def _row(one: Figure, machine: Machine) -> str:
+    what = f"{one.what} ({one.note})" if one.note else one.what
+    measured = one.measured if one.held is not False else f"**{one.measured}**"
+    where = f"{machine}, load {machine.load}" if machine.busy else str(machine)
+    cells = (what, one.asked, measured, one.ratios, where, machine.date)
+    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")

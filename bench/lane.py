@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import orjson
 
-from bench.figures import Figure, Limit
+from bench.figures import Figure, Limit, at_percent
 from bench.lane_node import found_lane
 from bench.nodes import Bench, environment, open_line
 from bench.reports import NAME, write_report
@@ -203,7 +204,7 @@ def measure_post(sizes: Sizes) -> list[Figure]:
         )
         for name, value, target in (
             ("median", _median, None),
-            ("p99", _late, _POST_MS),
+            ("p99", partial(at_percent, percent=99), _POST_MS),
         )
     ]
 
@@ -220,10 +221,6 @@ def _durable(path: Path) -> float:
     finally:
         os.close(handle)
     return (time.perf_counter() - begun) * 1000
-
-
-def _late(taken: list[float]) -> float:
-    return sorted(taken)[int(len(taken) * 0.99)]
 
 
 def measure_match(sizes: Sizes, child: Child = apart) -> list[Figure]:

@@ -117,6 +117,16 @@ def test_table_stands_between_its_markers_and_nothing_else_changes(
     assert text.endswith("<!-- figures: end -->\nafter\n")
     assert "old" not in text
     assert "| Objects out | at least 9.00 objects/s | **5.00 objects/s** |" in text
+    other = Figure("Objects in", (7.0,), "objects/s")
+    again = replace(figure, runs=(10.0,), note="quietly")
+    write_markdown(page, "figures", [other], this_machine())
+    write_markdown(page, "figures", [again], this_machine())
+    rows = [line for line in page.read_text("utf-8").splitlines() if line[:3] == "| O"]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| Objects out (quietly)",
+        "| Objects in",
+    ]
+    assert "| 10.0 objects/s |" in rows[0]
     with pytest.raises(ValueError, match="no markers"):
         write_markdown(page, "scale", [figure], this_machine())
 
