@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -14,7 +13,7 @@ from typing import Any
 import orjson
 
 from bench.corpus import COMMUNITY, Corpus, write_corpus
-from bench.figures import Figure, Limit, seconds, several
+from bench.figures import Figure, Limit, at_percent, seconds, several
 from bench.nodes import BOX, Bench, collection_path, found_node, open_line, request
 from bench.sizes import Sizes
 from serantau.rules.stix import id_key
@@ -92,10 +91,17 @@ def measure_hints(sizes: Sizes) -> list[Figure]:
         f"{sizes.singles} single objects, from sending the POST to the row in each "
         "peer's store"
     )
-    ranked = statistics.quantiles(taken, n=100, method="inclusive")
     return [
-        Figure("Arrival on four peers, median", (ranked[49],), "s", note=note),
-        Figure("Arrival on four peers, p99", (ranked[98],), "s", target=1.0, note=note),
+        Figure(
+            "Arrival on four peers, median", (at_percent(taken, 50),), "s", note=note
+        ),
+        Figure(
+            "Arrival on four peers, p99",
+            (at_percent(taken, 99),),
+            "s",
+            target=1.0,
+            note=note,
+        ),
     ]
 
 

@@ -181,7 +181,7 @@ def write_markdown(
         raise ValueError(f"{path} has no markers {begin} and {end}")
     rows = [line for line in old.splitlines() if line.startswith("| ")][1:]
     for one in figures:
-        same = tuple(f"| {_escaped(one.what)}{rest}" for rest in (" |", " ("))
+        same = tuple(f"| {_escaped(one.what)}{then}" for then in (" |", " ("))
         places = [place for place, row in enumerate(rows) if row.startswith(same)]
         place = places[0] if places else len(rows)
         rows[place : place + 1] = [_row(one, machine)]

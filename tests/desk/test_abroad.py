@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import polars as pl
 import pytest
 from structlog.testing import capture_logs
 
+from serantau.desk import abroad as desk
 from serantau.desk.abroad import MEDIA_TYPE, ROWS, Abroad
 from serantau.desk.lane import Lane, Told
 from serantau.desk.lane_kernel import Kernel
@@ -21,14 +25,17 @@ from serantau.desk.telling import Telling
 from serantau.lane.frame import EVENTS, conform
 from serantau.node import Node
 from serantau.records.assets import Assets
+from serantau.records.parcels import Part
 from serantau.records.registry import Caller
 from serantau.rules.asset import Asset
 from serantau.rules.asset import Kind as AssetKind
 from serantau.rules.event import ABROAD, NAMES
 from serantau.rules.marking import Tlp
 from serantau.testing import Region
+from stores import PROCESSES, doomed
 
 BATCH = "ab" * 32
+FEW = 50
 SECRET = "ธนาคารลับ-secret"
 
 
@@ -189,6 +196,115 @@ def test_many_rows_are_cut_into_parcels_that_together_hold_each_once(
     assert [one.height for one in found] == [ROWS, ROWS - 2]
     ports = pl.concat(found)["source_port"].to_list()
     assert sorted(ports) == [*range(1, ROWS), *range(ROWS + 1, 2 * ROWS)]
+
+
+def test_nothing_of_a_batch_is_handed_out_before_all_of_it_is_packed(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "_WRITTEN", 1)
+    node = region["th"].node
+    abroad = Abroad(node)
+    who = caller(region, "id")
+
+    def drafts() -> int:
+        with node.db.read() as tx:
+            return int(tx.value("SELECT count(*) FROM parcel"))
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for count in range(4):
+            assert abroad.waiting() == []
+            assert abroad.page(who, -1, "test") is None
+            assert not abroad.news(who, 0)
+            yield rows("id", Tlp.CLEAR, ROWS)
+            written.append(drafts())
+            if count == 2:
+                # Another worker has the batch too, and is quicker with it.
+                assert Abroad(node).queue(BATCH, [rows("id", Tlp.CLEAR, 5)]) == 5
+                return
+
+    written: list[int] = []
+    assert abroad.queue(BATCH, frames()) == 0
+    assert max(written) > 0
+    assert [one.height for one in everything(abroad, who)] == [5]
+    assert drafts() == 1
+
+
+def work(config: Any, batch: str, kill_at: int) -> None:
+    """Queue a batch, and die before or after some transaction of it."""
+    left = kill_at
+
+    def step() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with Node(config) as node:
+        write = node.db.write
+
+        @contextmanager
+        def counted() -> Iterator[Any]:
+            step()
+            with write() as tx:
+                yield tx
+                step()
+            step()
+
+        setattr(node.db, "write", counted)  # noqa: B010
+        setattr(desk, "_WRITTEN", 1)  # noqa: B010
+        setattr(desk, "ROWS", FEW)  # noqa: B010
+        Abroad(node).queue(batch, cut(6))
+
+
+def cut(pieces: int) -> list[pl.DataFrame]:
+    """Give the same rows of two members, in so many frames."""
+    whole = pl.concat(
+        [rows(name, Tlp.CLEAR, 5 * FEW) for name in ("id", "vn")]
+    ).with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("source_port"))
+    size = -(-whole.height // pieces)
+    return [whole.slice(at, size) for at in range(0, whole.height, size)]
+
+
+@pytest.mark.kill
+def test_a_batch_whose_worker_is_killed_is_handed_out_once(region: Region) -> None:
+    node = region["th"].node
+    done = 0
+    for kill_at in range(1, 20):
+        batch = f"{kill_at:064}"
+        worker = PROCESSES.Process(
+            target=doomed, args=(work, node.config, batch, kill_at)
+        )
+        worker.start()
+        worker.join(60)
+        assert worker.exitcode in {0, -signal.SIGKILL}
+        # The next worker meets the rows in other files: they were folded meanwhile.
+        Abroad(node).queue(batch, cut(3))
+        done += 1
+        if worker.exitcode == 0:
+            break
+    assert done > 6
+    for name in ("id", "vn"):
+        found = everything(Abroad(node), caller(region, name))
+        ports = pl.concat(found)["source_port"].value_counts()
+        assert ports.height == 5 * FEW
+        assert set(ports["count"]) == {done}
+    with node.db.read() as tx:
+        assert tx.value("SELECT count(*) FROM parcel") == tx.value(
+            "SELECT count(*) FROM parcel_turn"
+        )
+
+
+def test_drafts_that_nobody_goes_on_with_are_dropped_after_a_month(
+    region: Region,
+) -> None:
+    node = region["th"].node
+    with node.db.write() as tx:
+        part = Part("id", Tlp.CLEAR, 1, b"arrow")
+        Abroad(node).parcels.draft(tx, BATCH, [part])
+    assert Abroad(node).drop_fetched() == 0
+    region.clock.advance(days=31)
+    assert Abroad(node).drop_fetched() == 1
+    assert Abroad(node).waiting() == []
 
 
 def test_every_parcel_that_goes_out_is_in_the_release_log(region: Region) -> None:

@@ -13,7 +13,8 @@ from serantau.errors import StoreError
 from serantau.records import tables
 from serantau.records.database import Database
 from serantau.records.migrations import current, head, migrate
-from serantau.rules.marking import make_audience
+from serantau.records.parcels import Parcels, Part
+from serantau.rules.marking import Tlp, make_audience
 from stores import GREEN, PROCESSES, Store, indicator, later
 
 ALEMBIC = "alembic_version"
@@ -74,6 +75,31 @@ def test_a_store_from_before_lists_its_definitions_and_their_circles(
         again = tx.rows("SELECT added, circle FROM definition ORDER BY added, circle")
         assert store.audiences.naming(tx, circle.id) == [naming["id"]]
     assert [tuple(row) for row in again] == [tuple(row) for row in listed]
+
+
+def test_parcels_keep_their_turns_and_drafts_go_with_the_table_of_turns(
+    store: Store,
+) -> None:
+    parcels = Parcels()
+    levels = [Tlp.CLEAR]
+    parts = [Part("vn", Tlp.CLEAR, rows, b"rows") for rows in (1, 2)]
+    with store.db.write() as tx:
+        first = parcels.draft(tx, "a", parts)
+        assert parcels.queue(tx, "b", parcels.draft(tx, "b", parts)) == 3
+        assert parcels.queue(tx, "a", first) == 3
+        parcels.draft(tx, "c", parts)
+    with store.db.read() as tx:
+        before = parcels.after(tx, "vn", -1, levels)
+        turns = tx.rows("SELECT n, member FROM parcel_turn ORDER BY n")
+    migrate(store.db, "0019")
+    with store.db.read() as tx:
+        held = tx.rows("SELECT n, member, batch FROM parcel ORDER BY n")
+    assert [row.batch for row in held] == ["b", "b", "a", "a"]
+    assert [tuple(row[:2]) for row in held] == [tuple(row) for row in turns]
+    migrate(store.db)
+    with store.db.read() as tx:
+        assert parcels.after(tx, "vn", -1, levels) == before
+        assert parcels.last(tx, "vn") == turns[-1].n
 
 
 def test_migrating_again_changes_nothing(store: Store) -> None:

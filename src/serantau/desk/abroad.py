@@ -8,8 +8,11 @@ looked at with this node's own eyes.
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -36,6 +39,9 @@ MEDIA_TYPE: Final = "application/vnd.apache.arrow.stream"
 ROWS: Final = 20_000
 """Rows of one parcel at most: about a megabyte, so that a small line carries it."""
 
+# Packed bytes that are written together.
+_WRITTEN: Final = 32_000_000
+_THREADS: Final = 2
 _AT_ONCE: Final = 200
 _DAY: Final = 86_400_000_000
 KEPT_DAYS: Final = 30
@@ -85,22 +91,32 @@ class Abroad:
     def queue(self, batch: str, frames: Iterable[pl.DataFrame]) -> int:
         """Queue a batch's rows that other members answer for; gives how many.
 
-        Memory is bounded by what waits of each member and level, at most twice `ROWS`
-        rows, and the packed parcels of the batch.
+        Parcels are written as they are packed, and handed out together once the last
+        one is written. Memory is bounded by what waits of each member and level, at
+        most twice `ROWS` rows, a frame, and 32 MB of packed parcels.
 
         Args:
             batch: its SHA-256. A second time changes nothing.
-            frames: its rows in a stable order, with the columns of an event.
+            frames: its rows, with the columns of an event.
         """
+        with self._node.db.read() as tx:
+            if self.parcels.has(tx, batch):
+                return 0
         own = self._node.config.node.member
-        packing = _Packing()
-        for frame in frames:
-            packing.add(frame, own)
-        parts = packing.parts()
-        if not parts:
+        drafts: list[int] = []
+        with _Packing() as packing:
+            for frame in frames:
+                packing.add(frame, own)
+                if packing.size >= _WRITTEN:
+                    with self._node.db.write() as tx:
+                        drafts += self.parcels.draft(tx, batch, packing.take())
+            packing.end()
+            parts = packing.take()
+        if not (parts or drafts):
             return 0
         with self._node.db.write() as tx:
-            return self.parcels.put(tx, batch, parts)
+            drafts += self.parcels.draft(tx, batch, parts)
+            return self.parcels.queue(tx, batch, drafts)
 
     def page(self, caller: Caller, after: int, request: str) -> Page | None:
         """Give the next parcel behind a number, and log it; None when there is none.
@@ -267,13 +283,31 @@ class Abroad:
 
 
 class _Packing:
-    """Rows by member and level, cut into parcels as they become many."""
+    """Rows by member and level, cut into parcels as they become many.
+
+    They are packed beside the caller. size: of what is packed and was not taken.
+    """
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, int], list[pl.DataFrame]] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, "serantau-parcels")
+        self._packing: deque[Future[Part]] = deque()
         self._parts: list[Part] = []
+        self.size = 0
+
+    def __enter__(self) -> _Packing:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._threads.shutdown(cancel_futures=True)
 
     def add(self, frame: pl.DataFrame, own: str) -> None:
+        """Take in rows; those of nobody, or of this member, are left out."""
         import polars as pl
 
         abroad = frame.filter(
@@ -287,12 +321,16 @@ class _Packing:
             member, level = str(key[0]), int(str(key[1]))
             held = self._open.setdefault((member, level), [])
             held.append(rows.select(ABROAD))
-            while sum(one.height for one in held) >= ROWS:
-                whole = pl.concat(held)
-                self._pack(member, level, whole.head(ROWS))
-                held[:] = [whole.slice(ROWS)]
+            if sum(one.height for one in held) < ROWS:
+                continue
+            whole = pl.concat(held)
+            full = whole.height - whole.height % ROWS
+            for at in range(0, full, ROWS):
+                self._pack(member, level, whole.slice(at, ROWS))
+            held[:] = [whole.slice(full)]
 
-    def parts(self) -> list[Part]:
+    def end(self) -> None:
+        """Pack what is left."""
         import polars as pl
 
         for (member, level), held in self._open.items():
@@ -300,9 +338,26 @@ class _Packing:
             if whole.height:
                 self._pack(member, level, whole)
         self._open.clear()
-        return self._parts
+        while self._packing:
+            self._packed()
+
+    def take(self) -> list[Part]:
+        """Give what is packed by now."""
+        parts, self._parts, self.size = self._parts, [], 0
+        return parts
 
     def _pack(self, member: str, level: int, rows: pl.DataFrame) -> None:
-        stream = io.BytesIO()
-        rows.rechunk().write_ipc_stream(stream, compression="zstd")
-        self._parts.append(Part(member, Tlp(level), rows.height, stream.getvalue()))
+        while len(self._packing) >= _THREADS:
+            self._packed()
+        self._packing.append(self._threads.submit(_part, member, level, rows))
+
+    def _packed(self) -> None:
+        part = self._packing.popleft().result()
+        self._parts.append(part)
+        self.size += len(part.arrow)
+
+
+def _part(member: str, level: int, rows: pl.DataFrame) -> Part:
+    stream = io.BytesIO()
+    rows.rechunk().write_ipc_stream(stream, compression="zstd")
+    return Part(member, Tlp(level), rows.height, stream.getvalue())

@@ -33,6 +33,7 @@ from serantau.lane.once import Once
 from serantau.lane.origin import Origin
 from serantau.lane.upkeep import Keep
 from serantau.records.batches import Batch
+from serantau.rules.event import ABROAD
 from serantau.rules.level import Tlp
 
 FORMATS: Final = "formats"
@@ -327,8 +328,8 @@ class Kernel:
         condition = equals("batch", [batch.digest], measured=True)
         own = self.lane.node.config.node.member
         others = condition.row & (pl.col("member") != own)
-        for path in table.listed().filter(condition.file)["path"].sort():
-            yield conform(table.scan([path]).filter(others).collect())
+        for path in table.listed().filter(condition.file)["path"]:
+            yield table.scan([path]).filter(others).select("member", *ABROAD).collect()
 
     def _try(
         self,

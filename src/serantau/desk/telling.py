@@ -194,7 +194,7 @@ class Telling:
             if held.done < newest and now - held.tried >= _FRESH_SECONDS * _SECOND:
                 found.append((_FRESH, self._make_fresh))
         if now - self._chores.get(tx, _ABROAD).tried >= DAY and tx.row(
-            "SELECT 1 FROM parcel LIMIT 1"
+            "SELECT 1 FROM parcel_turn LIMIT 1"
         ):
             found.append((_ABROAD, self._warn))
         found = [one for one in found if not self._waiting(one[0], now)]

@@ -62,7 +62,7 @@ _REJECTS_ORDER: Final = ("batch", "line")
 _REJECTS_MEASURED: Final = ("received", "batch", "feed", "line")
 # A file of an archive that keeps up: large enough to compress, small enough to sort.
 FILE_ROWS: Final = 524_288
-FILE_BYTES: Final = 256_000_000
+FILE_BYTES: Final = 128_000_000
 # `day` follows `time` only so far: a list with six years in it makes no 2,000 files.
 _BACK: Final = pl.duration(days=31)
 _AHEAD: Final = pl.duration(days=1)

@@ -69,7 +69,8 @@ class Once:
             and len(self._runs[-1]) < 2 * len(run)
             and len(self._runs[-1]) + len(run) <= self._most // 2
         ):
-            run = pl.concat([self._runs.pop(), run]).sort()
+            longer = self._runs.pop().to_frame("key")
+            run = longer.merge_sorted(run.to_frame("key"), key="key")["key"]
         self._runs.append(run)
         while len(self) > self._most:
             del self._runs[0]

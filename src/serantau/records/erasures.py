@@ -185,7 +185,7 @@ class Erasures:
     # --- parcels ----------------------------------------------------------------------
 
     def parcels(self, tx: Tx) -> list[tuple[int, str]]:
-        """Give numbers and batches of all parcels that are kept."""
+        """Give numbers and batches of all parcels that are kept, drafts too."""
         rows = tx.rows("SELECT n, batch FROM parcel ORDER BY n")
         return [(int(row.n), row.batch.partition(".")[0]) for row in rows]
 
@@ -209,6 +209,7 @@ class Erasures:
             )
         else:
             tx.run("DELETE FROM parcel WHERE n = :n", n=number)
+            tx.run("DELETE FROM parcel_turn WHERE parcel = :n", n=number)
         self._add(tx, erasure, "parcels", gone)
 
     # --- notices ----------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Parcels: event rows of other members, waiting for their nodes to fetch them.
 
-All parcels of a batch are made in one transaction, and each has a stamp as its number,
-so that a cursor over numbers never lies. What this node fetches from others has
-cursors of its own here.
+They are written as drafts, some at a time. When a batch's last one is written, all of
+them get their turns in one transaction: a turn is a stamp, so that a cursor over turns
+never lies, and a batch that is packed anew after a crash is handed out once. What this
+node fetches from others has cursors of its own here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A part with its number, as it is handed out."""
+    """A part with its turn as its number, as it is handed out."""
 
     number: int
     member: str
@@ -65,17 +66,27 @@ class Fetched:
 class Parcels:
     """The rows of parcels, and of how far they were fetched."""
 
-    def put(self, tx: Tx, batch: str, parts: Sequence[Part]) -> int:
-        """Queue a batch's parts, once; gives how many rows were queued now.
+    def has(self, tx: Tx, batch: str) -> bool:
+        """Say whether a batch's parcels are handed out."""
+        return bool(
+            tx.row(
+                "SELECT 1 FROM parcel p JOIN parcel_turn t ON t.parcel = p.n "
+                "WHERE p.batch = :batch LIMIT 1",
+                batch=batch,
+            )
+        )
+
+    def draft(self, tx: Tx, batch: str, parts: Sequence[Part]) -> range:
+        """Write some of a batch's parts; gives their numbers. Nobody gets them yet.
 
         Args:
             tx: a write transaction.
             batch: the SHA-256 of what they were read from.
-            parts: all of them, in a stable order.
+            parts: of its rows.
         """
-        if tx.row("SELECT 1 FROM parcel WHERE batch = :batch", batch=batch):
-            return 0
-        first = tx.stamps(len(parts)) if parts else 0
+        if not parts:
+            return range(0)
+        first = tx.stamps(len(parts))
         now = tx.clock.now()
         tx.insert_many(
             tables.parcel,
@@ -94,17 +105,53 @@ class Parcels:
                 for place, part in enumerate(parts)
             ],
         )
-        return sum(part.rows for part in parts)
+        return range(first, first + len(parts))
+
+    def queue(self, tx: Tx, batch: str, drafts: Sequence[int]) -> int:
+        """Hand out a batch, once; gives how many of its rows wait since now.
+
+        Other drafts of the batch go: whoever wrote them was killed, or came later.
+
+        Args:
+            tx: a write transaction.
+            batch: as the drafts name it.
+            drafts: the numbers of all of them that hold its rows, each row once.
+        """
+        wanted = [] if self.has(tx, batch) else list(drafts)
+        if wanted:
+            first = tx.stamps(len(wanted))
+            tx.run(
+                "INSERT INTO parcel_turn (n, member, parcel) "
+                "SELECT :first + row_number() OVER (ORDER BY n) - 1, member, n "
+                "FROM parcel WHERE batch = :batch AND " + tx.among("n", "drafts"),
+                first=first,
+                batch=batch,
+                drafts=tx.array(wanted),
+            )
+        tx.run(
+            "DELETE FROM parcel WHERE batch = :batch "
+            "AND NOT EXISTS (SELECT 1 FROM parcel_turn t WHERE t.parcel = parcel.n)",
+            batch=batch,
+        )
+        if not wanted:
+            return 0
+        return int(
+            tx.value(
+                "SELECT coalesce(sum(rows), 0) FROM parcel WHERE batch = :batch",
+                batch=batch,
+            )
+        )
 
     def after(
         self, tx: Tx, member: str, after: int, levels: Collection[Tlp]
     ) -> Parcel | None:
         """Give the first parcel of a member behind a number, of these levels only."""
         row = tx.row(
-            "SELECT n, member, batch, level, rows, body FROM parcel "
-            "WHERE member = :member AND n > :after AND "
-            + tx.among("level", "levels")
-            + " ORDER BY n LIMIT 1",
+            "SELECT t.n, p.member, p.batch, p.level, p.rows, p.body "
+            "FROM parcel_turn t JOIN parcel p ON p.n = t.parcel "
+            "WHERE t.member = :member AND t.n > :after AND "
+            + tx.among("p.level", "levels")
+            + " ORDER BY t.n LIMIT 1",
             member=member,
             after=after,
             levels=tx.array(int(level) for level in levels),
@@ -118,7 +165,9 @@ class Parcels:
     def last(self, tx: Tx, member: str) -> int:
         """Give the number of a member's newest parcel, 0 without one."""
         return int(
-            tx.value("SELECT max(n) FROM parcel WHERE member = :member", member=member)
+            tx.value(
+                "SELECT max(n) FROM parcel_turn WHERE member = :member", member=member
+            )
             or 0
         )
 
@@ -154,17 +203,27 @@ class Parcels:
             for row in tx.rows(
                 "SELECT p.member, p.level, count(*) AS parcels, sum(p.rows) AS total, "
                 "min(p.made) AS oldest, coalesce(max(a.at), 0) AS asked "
-                "FROM parcel p LEFT JOIN parcel_asked a ON a.member = p.member "
-                "WHERE p.n > coalesce(a.after, -1) "
+                "FROM parcel_turn t JOIN parcel p ON p.n = t.parcel "
+                "LEFT JOIN parcel_asked a ON a.member = t.member "
+                "WHERE t.n > coalesce(a.after, -1) "
                 "GROUP BY p.member, p.level ORDER BY p.member, p.level"
             )
         ]
 
     def drop_fetched(self, tx: Tx, before: int) -> int:
-        """Remove what was fetched and is older than an instant; gives how many."""
+        """Remove what was fetched and is older than an instant; gives how many.
+
+        Drafts of that age go too: nobody is at them any more.
+        """
+        tx.run(
+            "DELETE FROM parcel_turn WHERE n <= coalesce((SELECT after "
+            "FROM parcel_asked a WHERE a.member = parcel_turn.member), -1) "
+            "AND parcel IN (SELECT n FROM parcel WHERE made < :before)",
+            before=before,
+        )
         return tx.run(
-            "DELETE FROM parcel WHERE made < :before AND n <= coalesce("
-            "(SELECT after FROM parcel_asked a WHERE a.member = parcel.member), -1)",
+            "DELETE FROM parcel WHERE made < :before "
+            "AND NOT EXISTS (SELECT 1 FROM parcel_turn t WHERE t.parcel = parcel.n)",
             before=before,
         )
 

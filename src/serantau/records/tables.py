@@ -509,7 +509,7 @@ chore = Table(
     Column("fault", Text, nullable=False),
 )
 
-# Event rows of other members, which their nodes fetch (records.parcels). `n`: a stamp.
+# Event rows of other members (records.parcels). `n`: a stamp.
 parcel = Table(
     "parcel",
     metadata,
@@ -521,8 +521,19 @@ parcel = Table(
     Column("size", Integer, nullable=False),
     Column("made", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Index(None, "member", "n"),
     Index(None, "batch"),
+)
+
+# The parcels that their members' nodes fetch, in this order. `n`: a stamp. A parcel
+# that is not here is a draft: its batch was not packed to its end.
+parcel_turn = Table(
+    "parcel_turn",
+    metadata,
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("member", Text, nullable=False),
+    Column("parcel", BigInteger, nullable=False),
+    Index(None, "member", "n"),
+    Index(None, "parcel", unique=True),
 )
 
 # How far each member's node has fetched, and how far this node has from each peer.

@@ -155,8 +155,9 @@ def _parcels(tx: Tx) -> Iterator[Metric]:
     found: Any = tx.row(
         "SELECT count(*) AS parcels, coalesce(sum(p.rows), 0) AS total, "
         "count(DISTINCT p.member) AS members, coalesce(min(p.made), 0) AS oldest "
-        "FROM parcel p LEFT JOIN parcel_asked a ON a.member = p.member "
-        "WHERE p.n > coalesce(a.after, -1)"
+        "FROM parcel_turn t JOIN parcel p ON p.n = t.parcel "
+        "LEFT JOIN parcel_asked a ON a.member = t.member "
+        "WHERE t.n > coalesce(a.after, -1)"
     )
     yield _one("parcels_waiting", "Parcels that no node has fetched.", found.parcels)
     yield _one("parcel_rows_waiting", "Rows in these.", found.total)

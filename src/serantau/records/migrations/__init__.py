@@ -63,7 +63,7 @@ def _revision(connection: Connection, schema: str | None) -> str:
 
 
 def migrate(database: Database, revision: str = "head") -> None:
-    """Bring a store to a revision ("base": no tables).
+    """Bring a store up or down to a revision ("base": no tables).
 
     With PostgreSQL this is one transaction. With SQLite it is one for each file, since
     one over both could be cut in two by a crash: the release log goes first upwards and
@@ -85,7 +85,7 @@ def migrate(database: Database, revision: str = "head") -> None:
             f"{database.shown} is at revision {at}, which this program does not know.",
             mend="It was made by a newer Serantau: install that one.",
         )
-    down = revision == "base"
+    down = revision == "base" or revision < at
     if not database.lite:
         parts = [""]
     else:
