@@ -45,6 +45,7 @@ PARTS: dict[str, Callable[[Sizes], list[Figure]]] = {
     "log": log.measure,
     "cases": cases.measure,
     "desk": desk.measure,
+    "desk-events": desk.measure_events,
     "lane": lane.measure_chain,
     "lane-files": lane.measure_files,
     "lane-post": lane.measure_post,

@@ -9,14 +9,20 @@ import http.client
 import os
 import shutil
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from playwright.sync_api import Browser, sync_playwright
 
 from bench.corpus import write_corpus
 from bench.figures import Figure, Limit, at_percent
+from bench.lane import Child, apart
 from bench.nodes import HOST, Bench, found_node, open_line
+from bench.reports import NAME, made, write_report
 from bench.sizes import Sizes
 from serantau.apps.web.pages.door import cookie_name
+from serantau.desk.lane_ask import archive_of
+from serantau.desk.lane_search import tallies_of
 from serantau.node import Node
 from serantau.records.sessions import Sessions, user_number
 
@@ -50,6 +56,21 @@ _PAGES = (
     "/people",
     "/me",
 )
+_ROWS = 100
+# A page whose parts come after it, these parts, and the story of one row.
+_DAY = "from=2025-01-30T00:00:00&to=2025-01-31T00:00:00"
+_MONTH = "from=2025-01-01T00:00:00&to=2025-01-31T00:00:00"
+_EVENTS = ("/now", f"/events?{_MONTH}", "/events/1:7")
+_PARTS = {
+    "Rows of a day": f"/events/rows?{_DAY}",
+    "Rows of 30 days": f"/events/rows?{_MONTH}",
+    "Rows of 30 days of one country": f"/events/rows?{_MONTH}&source_country=ID",
+    "Rows of 30 days of one address": f"/events/rows?{_MONTH}&q={{address}}",
+    "Counts of a day": f"/events/counts?{_DAY}",
+    "Counts of 30 days": f"/events/counts?{_MONTH}",
+    "Counts of 30 days of one country": f"/events/counts?{_MONTH}&source_country=ID",
+    "Counts of 30 days of one address": f"/events/counts?{_MONTH}&q={{address}}",
+}
 
 
 def measure(sizes: Sizes) -> list[Figure]:
@@ -58,7 +79,9 @@ def measure(sizes: Sizes) -> list[Figure]:
     # Nobody clicks so fast: without this the node would ask to wait.
     node = found_node(sizes.folder / "desk", SERANTAU_HTTP_PAGES_A_SECOND="100000")
     node.run("load", str(corpus))
-    cookie, held = _signed_in(node)
+    cookie = _signed_in(node)
+    with Node(node.config) as opened, opened.db.read() as tx:
+        held = str(tx.value("SELECT id FROM object ORDER BY added DESC LIMIT 1"))
     with node.served(), open_line(node.port) as line:
         times = sizes.singles
         bare = _slow(line, "/healthz", cookie, times)
@@ -71,8 +94,51 @@ def measure(sizes: Sizes) -> list[Figure]:
     return _figures("The page `{}`, p95", found, _MILLISECONDS, limit, note) + painted
 
 
+def measure_events(sizes: Sizes, child: Child = apart) -> list[Figure]:
+    """Measure what a reader waits for at the pages of a large archive of events.
+
+    The page comes at once; its counts and rows come after it, each by itself. What a
+    node keeps of folded files is there.
+    """
+    node = found_node(
+        sizes.folder / "desk-events", SERANTAU_HTTP_PAGES_A_SECOND="100000"
+    )
+    held = child(
+        "fill", node.config.archive, str(sizes.archived // sizes.days), str(sizes.days)
+    )
+    report = write_report(sizes.folder / NAME, _ROWS, first=1 << 40)
+    node.run("lane", "add", str(report), "--feed", "shadowserver", "--now")
+    with Node(node.config) as opened:
+        # A running node does this when it has folded.
+        while tallies_of(opened).keep(archive_of(opened).events):
+            pass
+    address = made(0, 1, hashes=False)["ip"][0]
+    cookie = _signed_in(node)
+    with node.served(), open_line(node.port) as line:
+        bare = _slow(line, "/healthz", cookie, sizes.singles)
+        pages = {path: _slow(line, path, cookie, sizes.singles) for path in _EVENTS}
+        parts = {
+            what: _slow(
+                line,
+                path.format(address=address),
+                cookie,
+                sizes.parts,
+                {"HX-Request": "true"},
+            )
+            for what, path in _PARTS.items()
+        }
+    rows = f"{held['rows']:,.0f} archived rows of {sizes.days} days"
+    limit = Limit("a constant answer", bare)
+    note = f"{sizes.singles} times over one line, {rows}"
+    part = f"{sizes.parts} times over one line, {rows}; the page is there before"
+    return [
+        *_figures("The page `{}`, p95", pages, _MILLISECONDS, limit, note),
+        *_figures("{}, p95", parts, None, limit, part),
+    ]
+
+
 def _figures(
-    what: str, found: dict[str, float], target: float, limit: Limit, note: str
+    what: str, found: dict[str, float], target: float | None, limit: Limit, note: str
 ) -> list[Figure]:
     """Give a figure for each path; `what` says of one what was measured."""
     return [
@@ -83,8 +149,8 @@ def _figures(
     ]
 
 
-def _signed_in(bench: Bench) -> tuple[str, str]:
-    """Sign an administrator in; give its cookie, and the id of an object."""
+def _signed_in(bench: Bench) -> str:
+    """Sign an administrator in; give its cookie."""
     config = bench.config
     with Node(config) as node, node.db.write() as tx:
         node.registry.add_user(tx, _NAME, bench.member, "admin")
@@ -93,20 +159,22 @@ def _signed_in(bench: Bench) -> tuple[str, str]:
             node.registry, http_.session_hours, http_.session_idle_minutes
         )
         secret = sessions.open(tx, user_number(tx, _NAME), "password")
-        held = str(tx.value("SELECT id FROM object ORDER BY added DESC LIMIT 1"))
-        return f"{cookie_name(node)}={secret}", held
+        return f"{cookie_name(node)}={secret}"
 
 
 def _slow(
-    line: http.client.HTTPConnection, path: str, cookie: str, times: int
+    line: http.client.HTTPConnection,
+    path: str,
+    cookie: str,
+    times: int,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> float:
     """Give the 95th percentile of milliseconds from asking for a page to its end."""
+    head = {"Host": HOST, "Cookie": cookie, "Accept": "text/html", **more}
     taken = []
     for turn in range(_WARM + times):
         begun = time.perf_counter()
-        line.request(
-            "GET", path, headers={"Host": HOST, "Cookie": cookie, "Accept": "text/html"}
-        )
+        line.request("GET", path, headers=head)
         answer = line.getresponse()
         answer.read()
         assert answer.status == 200, (path, answer.status)

@@ -17,7 +17,8 @@ class Sizes:
     large_rows: of a report, and of one whose memory is watched. indicators: that the
     node looks for. ranges: what share of the usual ranges and assets it has. files,
     posts: small ones. matched: rows, and as many indicators. archived: rows that are
-    asked for, of so many days. Of cases: entries of a long one, cases on a board,
+    asked for, of so many days. parts: how often a part of a page of these is. Of cases:
+    entries of a long one, cases on a board,
     entries written into a large one, cases opened that peers see.
     """
 
@@ -39,6 +40,7 @@ class Sizes:
     matched: int = 1_000_000
     archived: int = 10_000_000
     days: int = 30
+    parts: int = 20
     entries: int = 10_000
     cases: int = 5_000
     written: int = 50
@@ -71,6 +73,7 @@ def quick(folder: Path) -> Sizes:
         posts=20,
         matched=20_000,
         archived=60_000,
+        parts=2,
         entries=500,
         cases=20,
         written=3,

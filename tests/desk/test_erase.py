@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -22,6 +23,7 @@ from serantau.config import NodeConfig, NodeSection
 from serantau.desk.erase import LEASE_SECONDS, Erase
 from serantau.desk.lane import Lane, Told
 from serantau.desk.lane_kernel import Kernel
+from serantau.desk.lane_search import Search, count, tallies_of
 from serantau.desk.lane_work import LaneWork, Worker
 from serantau.desk.notice_rows import tell
 from serantau.desk.notify import Notify
@@ -170,6 +172,20 @@ def test_an_erased_address_is_in_no_file_of_the_node(th: Desk, tmp_path: Path) -
     assert kept["later.jsonl"] is False
     # It is asked for again, and nothing is there.
     assert Erase(th.node).find(scope).events == 0
+
+
+def test_counts_of_files_go_with_the_rows_that_were_counted(th: Desk) -> None:
+    archive = Kernel(th.lane).archive
+    archive.fold(th.node.clock.now(), all_days=True)
+    tallies = tallies_of(th.node)
+    assert tallies.keep(archive.events) > 0
+    day = Search(0, th.node.clock.now())
+    assert ("bank", 1) in count(th.node, day, ZoneInfo("UTC")).facets["party"]
+    th.erase(Scope(("bank",)))
+    assert "bank" not in dict(count(th.node, day, ZoneInfo("UTC")).facets["party"])
+    kept = [path.read_bytes() for path in (th.node.home / "counts").iterdir()]
+    live = Kernel(th.lane).archive.events.listed()["path"].to_list()
+    assert len(kept) == len(tallies.held(live))
 
 
 def test_a_party_leaves_the_archive_parcels_and_notices(th: Desk) -> None:

@@ -27,6 +27,7 @@ from serantau.config import (
 )
 from serantau.desk.lane import Lane, Told
 from serantau.desk.lane_kernel import Kernel, Outcome, keeps
+from serantau.desk.lane_search import tallies_of
 from serantau.desk.lane_work import LaneWork, Worker
 from serantau.errors import ConfigError, StoreError
 from serantau.lane.formats.rows import Limits
@@ -465,6 +466,20 @@ def test_a_node_that_runs_works_on_what_comes_and_keeps_house(desk: Make) -> Non
     assert work.keep_house(0) > 0
     assert th.events().height == 0
     assert work.keep_house(5) == 5
+
+
+def test_what_is_folded_is_counted_for_long_periods(desk: Make) -> None:
+    th = desk(feeds={"drone": FeedSection(format="own")})
+    work = LaneWork(th.node)
+    for turn in (1, 2):
+        th.add(rows(turn))
+        th.work()
+    th.clock.advance(days=3)
+    work._worked.set()
+    work.keep_house(th.clock.now())
+    paths = Kernel(th.lane).archive.events.listed()["path"].to_list()
+    assert len(paths) == 1
+    assert tallies_of(th.node).held(paths).keys() == set(paths)
 
 
 def test_a_fault_of_our_own_ends_the_work_and_is_told(

@@ -17,6 +17,7 @@ import polars as pl
 
 from serantau import typed
 from serantau.desk.lane import Lane
+from serantau.desk.lane_search import tallies_of
 from serantau.errors import BadRequest, Conflict
 from serantau.lane.address import parse
 from serantau.lane.archive import Archive
@@ -157,6 +158,7 @@ class Erase:
         for table, _ in self._tables(scope):
             table.sweep()
             forget_spans(table)
+        tallies_of(self._node).forget(self._archive.events.listed()["path"].to_list())
         self._node.db.settle_log()
         with self._node.db.write() as tx:
             return self._rows.finish(tx, number)

@@ -23,6 +23,7 @@ from serantau.lane.condition import read_range
 from serantau.lane.frame import EVENTS
 from serantau.lane.question import EVERY, Asking, Cursor, Question
 from serantau.lane.survey import survey
+from serantau.lane.tally import Tallies
 from serantau.node import Node
 from serantau.rules.event import SEVERITIES
 from serantau.rules.text import refang
@@ -216,14 +217,15 @@ def count(
     """
     span = search.until - search.since
     every = "hour" if span <= _HOURS_UNTIL else "day" if span <= _DAYS_UNTIL else "week"
-    read = [0, 0]
+    read = [0]
 
-    def passed(done: int, total: int) -> None:
-        read[:] = done, total
+    def passed(done: int, of: int) -> None:
+        read[0] = total - of + done
 
     asking = Asking(archive_of(node), search.question(), passed, enough=_until(seconds))
     total = asking.estimate().rows
-    found = survey(asking, FACETS, every, zone.key)
+    kept = tallies_of(node)
+    found = survey(asking, FACETS, every, zone.key, kept=kept)
     facets = {name: _values(name, frame) for name, frame in found.top.items()}
     return Counts(
         found.events,
@@ -234,6 +236,11 @@ def count(
         read[0] if asking.cut else total,
         total,
     )
+
+
+def tallies_of(node: Node) -> Tallies:
+    """Give what a node keeps of its archive, so that long periods are counted soon."""
+    return Tallies(node.home / "counts", FACETS)
 
 
 def _values(name: str, frame: pl.DataFrame) -> list[tuple[str, int]]:

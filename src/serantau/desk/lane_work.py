@@ -273,11 +273,14 @@ class LaneWork:
         if not self._worked.is_set():
             return expired
         from serantau.desk.lane_kernel import Kernel
+        from serantau.desk.lane_search import tallies_of
 
         self._worked.clear()
         now = self._node.clock.now()
         due = now - expired > _DAY_SECONDS * _SECOND
-        Kernel(self._lane).keep(now, expire=due)
+        kernel = Kernel(self._lane)
+        kernel.keep(now, expire=due)
+        tallies_of(self._node).keep(kernel.archive.events)
         return now if due else expired
 
     def _finish_erasures(self) -> None:

@@ -7,7 +7,7 @@ few files at a time, so memory is bounded and the one who waits can be told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -193,6 +193,8 @@ class Asking:
         if after is not None:
             self._condition &= after.condition()
         self._question = question
+        self._after = after
+        self._left_out: list[str] = []
         self._progress = progress
         self._enough = enough
         self.cut = False
@@ -202,7 +204,27 @@ class Asking:
         self._files = self._look()
 
     def _look(self) -> pl.DataFrame:
-        return self._table.listed().filter(self._condition.file)
+        files = self._table.listed().filter(self._condition.file)
+        return files.filter(~pl.col("path").is_in(self._left_out))
+
+    def whole(self) -> list[str]:
+        """List the files of which every row is meant: none but by their time."""
+        asked = self._question
+        if self._after or asked != Question(
+            asked.since, asked.until, either_end=asked.either_end
+        ):
+            return []
+        inside = pl.lit(value=True)
+        if asked.since is not None:
+            inside &= pl.col("min.time").dt.epoch("us") >= asked.since
+        if asked.until is not None:
+            inside &= pl.col("max.time").dt.epoch("us") < asked.until
+        return self._files.filter(inside)["path"].to_list()
+
+    def leave_out(self, paths: Iterable[str]) -> None:
+        """Do not read some files: what they would add is known."""
+        self._left_out = list(paths)
+        self._files = self._look()
 
     def estimate(self) -> Estimate:
         """Say how much there is to read, before it is read."""

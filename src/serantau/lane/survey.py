@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from itertools import chain
 
 import polars as pl
 
 from serantau.errors import BadRequest
 from serantau.lane.frame import EVENTS
 from serantau.lane.question import EVERY, Asking, column
-
-# Every zone is some of these away from UTC. To cut at a zone's own hours and days is
-# dear, so few times are cut so, not one a row.
-_FINE: Final = "15m"
+from serantau.lane.tally import Tallies, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,12 @@ class Survey:
 
 
 def survey(
-    asking: Asking, columns: Sequence[str], every: str, zone: str, limit: int = 300
+    asking: Asking,
+    columns: Sequence[str],
+    every: str,
+    zone: str,
+    limit: int = 300,
+    kept: Tallies | None = None,
 ) -> Survey:
     """Count events over time and by several columns.
 
@@ -43,6 +45,7 @@ def survey(
         every: `hour`, `day` or `week`.
         zone: whose hours and days they are: an IANA name.
         limit: values of a column at most.
+        kept: counts by these columns; files that they know need not be read.
 
     Raises:
         BadRequest: there is no such column or step.
@@ -66,7 +69,13 @@ def survey(
             ]
         return held
 
-    over, *rest = asking.fold(partial(_counted, names=names), joined)
+    # Times are cut finely first: to cut at a zone's own hours and days is dear.
+    held = kept.held(asking.whole()) if kept else {}
+    asking.leave_out(held)
+    over, *rest = asking.fold(
+        partial(counted, columns=names),
+        lambda found: joined(chain(kept.frames(held) if kept else (), found)),
+    )
     local = pl.col("time").dt.convert_time_zone(zone).dt.truncate(EVERY[every])
     return Survey(
         int(over["events"].sum()),
@@ -76,11 +85,3 @@ def survey(
             for name, one in zip(names, rest, strict=True)
         },
     )
-
-
-def _counted(scan: pl.LazyFrame, names: list[str]) -> list[pl.DataFrame]:
-    rows = scan.select("time", *names)
-    many = pl.len().cast(pl.Int64).alias("events")
-    asked = [rows.group_by(pl.col("time").dt.truncate(_FINE)).agg(many)]
-    asked += [rows.group_by(name).agg(many) for name in names]
-    return pl.collect_all(asked, engine="streaming")
