@@ -105,6 +105,14 @@ def measure_chain(sizes: Sizes, child: Child = apart) -> list[Figure]:
             f"{sizes.indicators:,} indicators, on disk and visible",
         ),
         Figure(
+            "Rows of other members packed for their nodes",
+            tuple(one["packed"] / one["wall_packing"] for one in chains),
+            "rows/s",
+            limits=(Limit("rows in", statistics.median(rates)),),
+            note=f"{chains[0]['packed']:,.0f} of these rows, read back once they are "
+            "visible; made ranges give them five in twelve",
+        ),
+        Figure(
             "CPU time of a row, the whole chain",
             tuple(one["cpu"] / one["rows"] * 1e6 for one in chains),
             "us",

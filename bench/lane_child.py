@@ -57,11 +57,40 @@ def chain(home: Path, report: Path) -> Told_:
 def _take(lane: Lane, worker: Worker, report: Path) -> Told_:
     with report.open("rb") as stream:
         lane.add(stream, Told(feed=_FEED, name=NAME))
-    with _measured() as told:
+    with _measured() as told, _packing(worker) as packing:
         (outcome,) = worker.once()
     assert not outcome.fault, outcome.fault
     assert outcome.rejects == 0, outcome
-    return {**told, "rows": outcome.read, "peak": _peak()}
+    # Rows of other members are packed for their nodes once all rows are visible.
+    for what in ("wall", "cpu"):
+        told[what] -= packing.get(what, 0)
+        told[f"{what}_packing"] = packing.get(what, 0)
+    return {
+        **told,
+        "rows": outcome.read,
+        "packed": packing.get("rows", 0),
+        "peak": _peak(),
+    }
+
+
+@contextmanager
+def _packing(worker: Worker) -> Iterator[Told_]:
+    """Tell what it takes to pack rows of other members, and how many they are."""
+    abroad = worker.kernel.abroad
+    queue = abroad.queue
+    told: Told_ = {}
+
+    def measured(*given: Any) -> int:
+        with _measured() as spent:
+            rows = queue(*given)
+        told.update(spent, rows=rows)
+        return rows
+
+    setattr(abroad, "queue", measured)  # noqa: B010
+    try:
+        yield told
+    finally:
+        setattr(abroad, "queue", queue)  # noqa: B010
 
 
 def raw(report: Path, target: Path) -> Told_:

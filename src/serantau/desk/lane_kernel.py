@@ -122,7 +122,7 @@ class Kernel:
         self.engine = engine
         node = lane.node
         self.archive = Archive(node.config.archive, node.config.lane.storage)
-        self._abroad = Abroad(node)
+        self.abroad = Abroad(node)
         self._referring = Referring(node)
         self._sending = Sending(engine)
         self._begun: dict[str, Ahead[_Judged]] = {}
@@ -313,7 +313,7 @@ class Kernel:
             return outcome
         try:
             # A batch that is read anew has rows that were not there before.
-            self._abroad.queue(
+            self.abroad.queue(
                 f"{batch.digest}.{batch.round}",
                 self._kept(batch) if rows is None else rows,
             )
@@ -529,7 +529,7 @@ class Kernel:
         self.archive.fold(now)
         if not expire:
             return
-        self._abroad.drop_fetched()
+        self.abroad.drop_fetched()
         rules = keeps(self.lane.node.config.lane.keep_days)
         if rules:
             levels = {

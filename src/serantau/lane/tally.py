@@ -63,13 +63,15 @@ class Tallies:
         for at in range(0, len(bodies), _TOGETHER):
             some = bodies[at : at + _TOGETHER]
             rows = pl.concat([self._read(body) for body in some])
-            yield [
-                rows.select(pl.col(name), pl.col(_many(name)).alias("events"))
+            summed = [
+                rows.lazy()
+                .select(pl.col(name), pl.col(_many(name)).alias("events"))
                 .explode(name, "events")
                 .group_by(name)
-                .agg(pl.col("events").sum())
+                .agg(pl.col("events").cast(pl.Int64).sum())
                 for name in ("time", *self._columns)
             ]
+            yield pl.collect_all(summed)
 
     def keep(self, table: Table) -> int:
         """Count the newest files that were not, and forget those that are gone.
@@ -130,7 +132,7 @@ class Tallies:
         row = {}
         for name, one in zip(("time", *self._columns), found, strict=True):
             row[name] = one[name].implode()
-            row[_many(name)] = one["events"].implode()
+            row[_many(name)] = one["events"].cast(pl.UInt32).implode()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = self._place(path)
         draft = place.with_suffix(f".{os.getpid()}.new")
