@@ -50,6 +50,7 @@ _COLUMNS = (
     "version",
     "own_set",
     "body",
+    "prior",
 )
 # Of a hundred objects in a mixed part.
 _TYPES = {COMMON_TYPE: 50, "ipv4-addr": 20, "relationship": 20, "sighting": 10}
@@ -84,6 +85,7 @@ class _Row:
     set: str
     modified: int
     superseded: bool = False
+    first: bool = True
 
 
 def fill(node: Node, count: int, places: tuple[float, ...]) -> Filled:
@@ -143,7 +145,7 @@ def _rows(count: int) -> Iterator[_Row]:
         elif place in rounds:
             serial = first + (place - rounds.start) % feed
             last = place >= rounds.stop - feed
-            yield _Row(serial, COMMON_TYPE, "green", at, not last)
+            yield _Row(serial, COMMON_TYPE, "green", at, not last, first=False)
         elif place % rare == 1:
             yield _Row(place, RARE_TYPE, "green", at)
         elif place % rare == 2 % rare:
@@ -154,7 +156,7 @@ def _rows(count: int) -> Iterator[_Row]:
 
 def _written(
     row: _Row, added: int, sets: dict[str, int], words: dict[str, int]
-) -> tuple[int, int, int, int, int, int, str, str, int, bytes]:
+) -> tuple[int, int, int, int, int, int, str, str, int, bytes, int]:
     # An odd factor spreads the ids; the serial in them keeps them apart.
     spread = row.serial * 2_654_435_761 % 2**32
     name = f"{row.type}--{spread:08x}-0000-4000-8000-{row.serial:012x}"
@@ -171,6 +173,7 @@ def _written(
         version,
         number,
         (_BODY % (row.type, name, version, version, row.serial)).encode(),
+        0 if row.first else 1,
     )
 
 

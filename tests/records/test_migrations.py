@@ -15,7 +15,7 @@ from serantau.records.database import Database
 from serantau.records.migrations import current, head, migrate
 from serantau.records.parcels import Parcels, Part
 from serantau.rules.marking import Tlp, make_audience
-from stores import GREEN, PROCESSES, Store, indicator, later
+from stores import AMBER, CLEAR, GREEN, PROCESSES, Store, indicator, later
 
 ALEMBIC = "alembic_version"
 
@@ -100,6 +100,20 @@ def test_parcels_keep_their_turns_and_drafts_go_with_the_table_of_turns(
     with store.db.read() as tx:
         assert parcels.after(tx, "vn", -1, levels) == before
         assert parcels.last(tx, "vn") == turns[-1].n
+
+
+def test_a_store_from_before_notes_what_of_an_object_is_earlier(store: Store) -> None:
+    one, other = indicator("x", GREEN), indicator("y", AMBER)
+    store.admit(one, later(one, 2), later(one, 3, CLEAR), indicator("z", GREEN))
+    store.admit(other, later(other, 2, GREEN))
+    noted = "SELECT id, version, prior FROM object ORDER BY added"
+    with store.db.read() as tx:
+        before = [tuple(row) for row in tx.rows(noted)]
+    assert {row[2] for row in before} == {0, 1, 2}
+    migrate(store.db, "0020")
+    migrate(store.db)
+    with store.db.read() as tx:
+        assert [tuple(row) for row in tx.rows(noted)] == before
 
 
 def test_migrating_again_changes_nothing(store: Store) -> None:

@@ -37,10 +37,13 @@ Handling = Callable[[ObjectVersion], Tlp]
 
 _OBJECT = tuple(column.name for column in tables.object_.columns)
 _WORD_LENGTH = 250
+_HELD = "added, key, modified, slot, own_set, type, id, prior"
 _ENTRY = ("added", "scope", "slot", "type", "object")
 
-
 _GONE = "objects-gone"
+# What `prior` says of a version's object: nothing of it is earlier, a version of the
+# same marking set is, or versions of others only.
+_NOTHING, _SAME, _OTHERS = range(3)
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class _Held:
     own_set: int
     type: int
     id: str
+    prior: int = 0
     before: int = 0
 
 
@@ -116,7 +120,7 @@ class Objects:
         """Give what is held of these objects, by key and in order of stamp."""
         known: dict[int, list[_Held]] = {}
         for row in tx.rows(
-            "SELECT added, key, modified, slot, own_set, type, id FROM object WHERE "
+            f"SELECT {_HELD} FROM object WHERE "
             + tx.among("key", "keys")
             + " ORDER BY added",
             keys=tx.array({version.key for version in versions}),
@@ -221,6 +225,7 @@ class Objects:
                     version.version or taxii_text(row.added),
                     row.own_set,
                     version.body,
+                    row.prior,
                 )
                 for row, version in zip(rows, fresh, strict=True)
             ],
@@ -317,10 +322,18 @@ class Objects:
             number, state = joined, self._recalled(tx, row, covers, creators)
             if state:
                 number = audiences.recalled_number(tx, joined, state)
-            slot = 2 * number + (1 if place else 0)
-            if slot != row.slot:
-                row.slot, row.before = slot, row.slot
+            row.before, row.slot = row.slot, 2 * number + (1 if place else 0)
+            if row.slot != row.before:
                 changed.append(row)
+        earlier: set[int] = set()
+        for row in reversed(several):
+            number = row.slot // 2
+            prior = (_SAME if number in earlier else _OTHERS) if earlier else _NOTHING
+            if prior != row.prior:
+                row.prior = prior
+                if row.slot == row.before:
+                    changed.append(row)
+            earlier.add(number)
         return changed
 
     @staticmethod
@@ -357,8 +370,7 @@ class Objects:
         return [
             _Held(*row)
             for row in tx.rows(
-                "SELECT added, key, modified, slot, own_set, type, id FROM object "
-                "WHERE key = :key AND id = :id",
+                f"SELECT {_HELD} FROM object WHERE key = :key AND id = :id",
                 key=key,
                 id=object_id,
             )
@@ -366,11 +378,18 @@ class Objects:
 
     def _move(self, tx: Tx, row: _Held, *, anew: bool = False) -> None:
         """Write a version's new slot; `anew`: its old one may have hidden it."""
-        for sql in (
-            "UPDATE object SET slot = :slot WHERE added = :added",
-            "UPDATE entry SET slot = :slot WHERE object = :added",
-        ):
-            tx.run(sql, slot=row.slot, added=row.added)
+        tx.run(
+            "UPDATE object SET slot = :slot, prior = :prior WHERE added = :added",
+            slot=row.slot,
+            prior=row.prior,
+            added=row.added,
+        )
+        if row.slot != row.before:
+            tx.run(
+                "UPDATE entry SET slot = :slot WHERE object = :added",
+                slot=row.slot,
+                added=row.added,
+            )
         if row.slot // 2 != row.before // 2:
             self._audiences.follow(tx, row.added, row.slot, row.type, anew=anew)
 
@@ -444,8 +463,9 @@ class Objects:
             rows = [
                 _Held(*row)
                 for row in tx.rows(
-                    "SELECT added, key, modified, slot, own_set, type, id FROM object "
-                    "WHERE " + tx.among("key", "keys") + " ORDER BY added",
+                    f"SELECT {_HELD} FROM object WHERE "
+                    + tx.among("key", "keys")
+                    + " ORDER BY added",
                     keys=tx.array(keys),
                 )
             ]

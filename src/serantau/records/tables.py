@@ -84,6 +84,8 @@ marking_set = Table(
 # An object version. `added` is its stamp: unique, growing in commit order. `slot` is
 # 2 * marking_set for the newest version of an object and one more for superseded ones,
 # so that one index answers both "the last versions" and "all versions" of a set.
+# `prior` says what of the object is earlier, so that a question for the first version
+# that a party sees need not look: nothing, a version of the same set, or others only.
 object_ = Table(
     "object",
     metadata,
@@ -97,6 +99,7 @@ object_ = Table(
     Column("version", Text, nullable=False),
     Column("own_set", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("prior", SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("key", "modified"),
     Index(None, "slot", "added"),
     Index(None, "slot", "type", "added"),

@@ -27,9 +27,6 @@ _MANY = 100
 _SPARSE = 3
 _DENSE = 4
 _FEW = 50
-# Rows of one range that a page looks at, for each object that is wanted, where only a
-# look at each of them tells whether it is the first version of its object.
-_LOOKED_AT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +190,8 @@ class Views:
         """Give the stamp up to which one page looks; None when it is to the end.
 
         Whether a version is the first that the party sees of its object stands in no
-        index. A long run of versions that are not would be walked by one page.
+        index. A long run of versions that are not would be walked by one page; so of
+        each range it looks at as many rows as objects are wanted.
         """
         if not asked.first or asked.ids or asked.all_versions:
             return None
@@ -201,9 +199,10 @@ class Views:
         types = self._types(tx, view, every)
         if (asked.types and not types) or not view.streams:
             return None
-        skip = _LOOKED_AT * asked.limit
         found = tx.value(
-            _skip_sql(view.streams, types, tx.lite), after=asked.after, skip=skip
+            _skip_sql(view.streams, types, tx.lite),
+            after=asked.after,
+            skip=asked.limit,
         )
         return None if found is None else int(found)
 
@@ -507,9 +506,11 @@ def _versions(shape: _Shape, streams: tuple[Stream, ...]) -> str:
         either.append("o.slot % 2 = 0")
     if shape.first:
         seen = sorted({2 * s.marking_set + odd for s in streams for odd in (0, 1)})
+        # Of `prior`: whoever sees this version sees an earlier one of the same set.
         either.append(
-            "NOT EXISTS (SELECT 1 FROM object p WHERE p.key = o.key AND "
-            f"p.modified < o.modified AND p.slot IN ({_list(seen)}))"
+            "(o.prior = 0 OR (o.prior = 2 AND NOT EXISTS (SELECT 1 FROM object p "
+            "WHERE p.key = o.key AND p.modified < o.modified "
+            f"AND p.slot IN ({_list(seen)}))))"
         )
     if shape.at:
         either.append(f"o.modified IN ({_list(shape.at)})")
