@@ -105,14 +105,6 @@ def measure_chain(sizes: Sizes, child: Child = apart) -> list[Figure]:
             f"{sizes.indicators:,} indicators, on disk and visible",
         ),
         Figure(
-            "Rows of other members packed for their nodes",
-            tuple(one["packed"] / one["wall_packing"] for one in chains),
-            "rows/s",
-            limits=(Limit("rows in", statistics.median(rates)),),
-            note=f"{chains[0]['packed']:,.0f} of these rows, read back once they are "
-            "visible; made ranges give them five in twelve",
-        ),
-        Figure(
             "CPU time of a row, the whole chain",
             tuple(one["cpu"] / one["rows"] * 1e6 for one in chains),
             "us",
@@ -132,7 +124,20 @@ def measure_chain(sizes: Sizes, child: Child = apart) -> list[Figure]:
                 f"CPU time of a row, {title}", (spent,), "us", None, False, limits, note
             )
         )
+    if all(one["packed"] for one in chains):
+        figures.append(_packing(chains, statistics.median(rates)))
     return figures
+
+
+def _packing(chains: list[dict[str, Any]], rate: float) -> Figure:
+    return Figure(
+        "Rows of other members packed for their nodes",
+        tuple(one["packed"] / one["wall_packing"] for one in chains),
+        "rows/s",
+        limits=(Limit("rows in", rate),),
+        note=f"{chains[0]['packed']:,.0f} of these rows, read back once they are "
+        "visible",
+    )
 
 
 def _cpu(raws: list[dict[str, Any]], what: str) -> float:

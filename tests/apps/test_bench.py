@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from bench import footprint, lane, lane_child, pages, scale
+from bench import desk, footprint, lane, lane_child, pages, scale
 from bench.__main__ import main
 from bench.client import Asked, ask
 from bench.corpus import EXCHANGE, Corpus
@@ -178,10 +178,11 @@ def small(tmp_path: Path) -> Sizes:
 
 
 def test_the_lane_is_measured_with_each_stage(small: Sizes) -> None:
-    rate, whole, *stages = lane.measure_chain(small, here)
+    rate, whole, *stages, packing = lane.measure_chain(small, here)
     assert rate.value > 0
     assert whole.value > 0
     assert len({one.what for one in stages}) == len(stages) == 5
+    assert packing.value > 0
 
 
 @pytest.mark.parametrize(
@@ -198,6 +199,14 @@ def test_each_figure_of_the_lane_is_measured_by_itself(
 ) -> None:
     figures = part(replace(small, indicators=0), here)
     assert figures[0].unit == unit
+    assert all(one.value > 0 for one in figures)
+
+
+def test_pages_of_events_are_measured_with_their_parts(small: Sizes) -> None:
+    figures = desk.measure_events(replace(small, singles=1, parts=1), here)
+    pages = [one for one in figures if one.target]
+    assert [one.target for one in pages] == [50.0] * 3
+    assert len({one.what for one in figures}) == len(figures) == 11
     assert all(one.value > 0 for one in figures)
 
 
