@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
+import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +38,8 @@ from stores import PROCESSES, doomed
 
 BATCH = "ab" * 32
 FEW = 50
+# Before, in and after each transaction of a batch that is queued by `work`.
+STEPS = 18
 SECRET = "ธนาคารลับ-secret"
 
 
@@ -267,27 +271,29 @@ def cut(pieces: int) -> list[pl.DataFrame]:
 
 @pytest.mark.kill
 def test_a_batch_whose_worker_is_killed_is_handed_out_once(region: Region) -> None:
+    """The environment says SERANTAU_KILLS and, to repeat a run, SERANTAU_SEED."""
     node = region["th"].node
-    done = 0
-    for kill_at in range(1, 20):
+    seed = int(os.environ.get("SERANTAU_SEED", secrets.randbits(32)))
+    steps = range(1, STEPS + 1)
+    several = min(int(os.environ.get("SERANTAU_KILLS", "4")), STEPS)
+    moments = random.Random(seed).sample(steps, several)
+    for kill_at in (*moments, STEPS + 1):
         batch = f"{kill_at:064}"
         worker = PROCESSES.Process(
             target=doomed, args=(work, node.config, batch, kill_at)
         )
         worker.start()
         worker.join(60)
-        assert worker.exitcode in {0, -signal.SIGKILL}
+        wanted = -signal.SIGKILL if kill_at <= STEPS else 0
+        assert worker.exitcode == wanted, (seed, kill_at)
         # The next worker meets the rows in other files: they were folded meanwhile.
         Abroad(node).queue(batch, cut(3))
-        done += 1
-        if worker.exitcode == 0:
-            break
-    assert done > 6
+    done = several + 1
     for name in ("id", "vn"):
         found = everything(Abroad(node), caller(region, name))
         ports = pl.concat(found)["source_port"].value_counts()
         assert ports.height == 5 * FEW
-        assert set(ports["count"]) == {done}
+        assert set(ports["count"]) == {done}, seed
     with node.db.read() as tx:
         assert tx.value("SELECT count(*) FROM parcel") == tx.value(
             "SELECT count(*) FROM parcel_turn"

@@ -136,7 +136,10 @@ class Tallies:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = self._place(path)
         draft = place.with_suffix(f".{os.getpid()}.new")
-        pl.DataFrame(row).write_ipc(draft, compression="zstd")
+        with draft.open("wb") as stream:
+            pl.DataFrame(row).write_ipc(stream, compression="zstd")
+            stream.flush()
+            os.fsync(stream.fileno())
         # Another process may keep house in the same folder.
         with suppress(FileNotFoundError):
             draft.replace(place)

@@ -271,7 +271,10 @@ def crossings(region: Region, giver: str = HOME) -> list[Crossing]:
     found: dict[str, Crossing] = {}
     with node.db.read() as tx:
         share = Share(node)
-        parcels = tx.rows("SELECT n, member, level, rows, made FROM parcel ORDER BY n")
+        parcels = tx.rows(
+            "SELECT t.n, p.member, p.level, p.rows, p.made FROM parcel_turn t "
+            "JOIN parcel p ON p.n = t.parcel ORDER BY t.n"
+        )
         verdicts = {
             name: share.judge_rows(tx, name, name, Tlp)
             for name in sorted({row.member for row in parcels})
