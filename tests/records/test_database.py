@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from multiprocessing.synchronize import Event as ProcessEvent
 from pathlib import Path
@@ -514,6 +515,63 @@ def test_a_question_is_asked_once_where_nothing_changes(store: Store) -> None:
         assert [tx.once("q", lambda: next(answers)) for _ in range(2)] == [0, 0]
     with store.db.write() as tx:
         assert [tx.once("q", lambda: next(answers)) for _ in range(2)] == [1, 2]
+
+
+def test_what_is_kept_of_the_store_is_read_anew_once_anybody_changed_it(
+    store: Store,
+) -> None:
+    def epoch_in(tx: Tx) -> int:
+        return tx.kept("q", lambda: int(tx.value("SELECT epoch FROM stamp")))
+
+    def epoch() -> tuple[int, int]:
+        with store.db.read() as tx:
+            return epoch_in(tx), int(tx.value("SELECT epoch FROM stamp"))
+
+    def change(db: Database) -> None:
+        with db.write() as tx:
+            tx.run("UPDATE stamp SET epoch = epoch + 1")
+
+    other = Database(store.db.url.render_as_string(hide_password=False), store.db.clock)
+    for db in (store.db, store.db, other, store.db, other, other):
+        told, held = epoch()
+        assert told == held
+        change(db)
+        told, now = epoch()
+        assert told == now == held + 1
+
+    def fail() -> None:
+        with store.db.write() as tx:
+            tx.run("UPDATE stamp SET epoch = epoch + 1")
+            assert epoch_in(tx) == now + 1
+            raise ZeroDivisionError
+
+    # What is taken back was never there.
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert epoch() == (now, now)
+    other.close()
+
+
+def test_what_is_kept_of_the_store_has_a_bound_and_is_asked_for_once(
+    tmp_path: Path,
+) -> None:
+    db = Database(f"sqlite:///{tmp_path / 'a.db'}", SetClock())
+    current(db)
+    asked: list[int] = []
+
+    def work(number: int) -> int:
+        asked.append(number)
+        return number
+
+    for _ in range(3):
+        with db.read() as tx:
+            assert tx.kept(7, lambda: work(7)) == 7
+    assert asked == [7]
+    for number in range(5_000):
+        with db.read() as tx:
+            tx.kept(number, partial(work, number))
+            assert len(tx.connection.info["serantau_kept"][1]) <= 1_001
+    db.close()
 
 
 def test_a_sqlite_file_opened_by_many_at_once_is_made_once(tmp_path: Path) -> None:

@@ -163,7 +163,15 @@ class Share:
                 if receipt:
                     page, given = self._promise(caller, page, request)
                 self._log(
-                    tx, caller, collection, way, request, page.objects, epoch, **given
+                    tx,
+                    caller,
+                    collection,
+                    way,
+                    request,
+                    page.objects,
+                    epoch,
+                    base=page.base,
+                    **given,
                 )
         return page
 

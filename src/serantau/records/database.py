@@ -42,6 +42,11 @@ _RESHAPE = ("BEGIN IMMEDIATE",)
 # The same for the ledger's file alone: who writes to the store does not wait.
 _LEDGER = ("BEGIN", "UPDATE ledger.log SET size = size WHERE 0")
 
+# What a connection keeps of a store that has not changed, by its name in the pool; it
+# begins anew beyond so many answers.
+_KEPT = "serantau_kept"
+_KEPT_MOST = 1_000
+
 
 class Tx:
     """One transaction: statements by name, and the stamps that it may give out.
@@ -66,6 +71,7 @@ class Tx:
         self.memory: dict[Any, Any] = {}
         self._noted: dict[int, tuple[dict[Any, Any], dict[Any, Any]]] = {}
         self._last: list[Callable[[], None]] = []
+        self._kept: dict[Any, Any] | None = None
 
     def recall(self, memory: dict[Any, Any], key: Any) -> Any:
         """Give what this transaction has noted for `memory`, else what it holds."""
@@ -115,6 +121,37 @@ class Tx:
         if key not in self.memory:
             self.memory[key] = work()
         found: T = self.memory[key]
+        return found
+
+    def kept(self, key: Any, work: Callable[[], T]) -> T:
+        """Give what `work` gives, as `once` does, but until somebody changes the store.
+
+        With SQLite a connection knows whether another one has changed the file, so what
+        one transaction read the next one need not. With PostgreSQL this is `once`.
+
+        Args:
+            key: names the question; nobody else's may be equal.
+            work: reads the answer from the store, and from nothing else: not the clock,
+                not the ledger. What it raises is not remembered.
+        """
+        if not (self.steady and self.lite):
+            return self.once(key, work)
+        if self._kept is None:
+            self._kept = self._unchanged()
+        if key not in self._kept:
+            self._kept[key] = work()
+        found: T = self._kept[key]
+        return found
+
+    def _unchanged(self) -> dict[Any, Any]:
+        """Give what this connection has kept since the store was last changed."""
+        info = self.connection.info
+        (version,) = self._driver.execute("PRAGMA main.data_version").fetchone()
+        held, kept = info.get(_KEPT, (None, {}))
+        if held != version or len(kept) > _KEPT_MOST:
+            kept = {}
+            info[_KEPT] = (version, kept)
+        found: dict[Any, Any] = kept
         return found
 
     def execute(self, sql: str, values: Mapping[str, Any]) -> Any:
@@ -225,7 +262,7 @@ class Tx:
 
     def epoch(self) -> int:
         """Give the number that grows whenever what some party may see changes."""
-        return self.once("epoch", lambda: int(self.value("SELECT epoch FROM stamp")))
+        return self.kept("epoch", lambda: int(self.value("SELECT epoch FROM stamp")))
 
 
 _BOUND = re.compile(r"(?<![:\w]):([a-z_]\w*)")
@@ -436,6 +473,8 @@ class Database:
             self.engine.connect().execution_options(serantau_begin=kind) as connection,
             connection.begin(),
         ):
+            # Its own changes are none that a connection is told of.
+            connection.info.pop(_KEPT, None)
             yield connection
 
     @contextmanager
@@ -474,7 +513,8 @@ def _prepare_postgres(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     statements = connection.get_execution_options().get("serantau_begin")
     if not statements:
-        connection.exec_driver_sql("BEGIN")
+        driver: Any = connection.connection.driver_connection
+        driver.execute("BEGIN")
         return
     give_up = time.monotonic() + _BUSY_SECONDS
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")

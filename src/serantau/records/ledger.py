@@ -50,33 +50,51 @@ class Released:
 
 
 _RUNS, _GAPS, _LONG_GAPS = 0, 1, 2
-_MANY, _LONG = 16, 256
+_MANY = 16
+# What deflating may use: for a few hundred bytes, what zlib usually takes is a quarter
+# of a megabyte to fill with zeros.
+_WINDOW, _LITTLE = 12, 4
 
 
-def pack(stamps: Sequence[int]) -> bytes:
-    """Write a set of stamps, in ascending order, as few bytes.
+def pack(stamps: Sequence[int], base: int = 0) -> bytes:
+    """Write a set of stamps, in ascending order and each less `base`, as few bytes.
 
     The first byte tells how: a few, or all in a row, as runs: (gap, length - 1) pairs
     of LEB128 numbers; others as the first stamp and the gaps behind it, deflated (RFC
     1950), each in one byte, or in eight (little-endian) where one is long.
     """
+    return _pack(stamps, base, _steps(stamps))
+
+
+def _steps(stamps: Sequence[int]) -> bytes | None:
+    """Give the gaps between stamps, None when one of them is not of 1 to 255."""
+    try:
+        found = bytes(map(sub, stamps[1:], stamps))
+    except ValueError:
+        return None
+    return None if 0 in found else found
+
+
+def _pack(stamps: Sequence[int], base: int, steps: bytes | None) -> bytes:
     if not stamps:
         return b""
-    start, last = stamps[0], stamps[-1]
+    start, last = base + stamps[0], base + stamps[-1]
     packed = bytearray([_RUNS])
     if last - start + 1 == len(stamps):
         _number(packed, start)
         _number(packed, last - start)
         return bytes(packed)
     if len(stamps) >= _MANY:
-        gaps = list(map(sub, stamps[1:], stamps))
-        short = max(gaps) < _LONG
-        packed[0] = _GAPS if short else _LONG_GAPS
+        packed[0] = _GAPS if steps is not None else _LONG_GAPS
         _number(packed, start)
-        told = bytes(gaps) if short else struct.pack(f"<{len(gaps)}q", *gaps)
-        return bytes(packed + zlib.compress(told, 1))
+        if steps is None:
+            gaps = map(sub, stamps[1:], stamps)
+            steps = struct.pack(f"<{len(stamps) - 1}q", *gaps)
+        deflating = zlib.compressobj(1, wbits=_WINDOW, memLevel=_LITTLE)
+        return bytes(packed + deflating.compress(steps) + deflating.flush())
     end, before = 0, start
-    for stamp in stamps:
+    for distance in stamps:
+        stamp = base + distance
         if stamp - before > 1:
             _number(packed, start - end)
             _number(packed, before - start)
@@ -149,6 +167,7 @@ class Ledger:
         collection: int,
         request: str,
         stamps: Sequence[int],
+        base: int = 0,
         epoch: int,
         at: int | None = None,
         receipt: str = "",
@@ -165,14 +184,18 @@ class Ledger:
             collection: the collection's number, 0 for none.
             request: the question as it was put.
             stamps: of the object versions that go, at least one, in any order.
+            base: what each of the stamps is short of.
             epoch: of the verdicts that released them.
             at: when, where a receipt says so already; otherwise at the end.
             receipt: the digest of the receipt that goes with the page, empty for none.
             verdicts: under which they go, by the key of their marking set, where those
                 are not the ones by machine.
         """
-        ordered = sorted(set(stamps))
-        low, high = ordered[0], ordered[-1]
+        ordered, steps = stamps, _steps(stamps)
+        if steps is None:
+            ordered = sorted(set(stamps))
+            steps = _steps(ordered)
+        low, high = base + ordered[0], base + ordered[-1]
         values = {
             "party": party,
             "actor": actor,
@@ -184,7 +207,7 @@ class Ledger:
             "span": (high - low).bit_length(),
             "low": low,
             "high": high,
-            "stamps": pack(ordered),
+            "stamps": _pack(ordered, base, steps),
         }
 
         def write() -> None:

@@ -382,19 +382,22 @@ class Registry:
     def caller_by_token(self, tx: Tx, secret: str) -> Caller | None:
         """Give who holds this bearer token, if anyone may with it now."""
         digest = _digest(secret)
-        return tx.once(("token", digest), lambda: self._by_token(tx, digest))
+        return tx.once(("caller", digest), lambda: self._by_token(tx, digest))
 
     def _by_token(self, tx: Tx, digest: str) -> Caller | None:
-        now = tx.clock.now()
-        row = tx.row(
-            "SELECT u.name, u.party, u.role, 0 AS second FROM token t "
-            "JOIN user_account u ON u.n = t.user_account "
-            "WHERE t.digest = :digest AND NOT u.disabled "
-            "AND (t.expires IS NULL OR t.expires > :now)",
-            digest=digest,
-            now=now,
+        row = tx.kept(
+            ("token", digest),
+            lambda: tx.row(
+                "SELECT u.name, u.party, u.role, 0 AS second, t.expires FROM token t "
+                "JOIN user_account u ON u.n = t.user_account "
+                "WHERE t.digest = :digest AND NOT u.disabled",
+                digest=digest,
+            ),
         )
-        return None if row is None else self._caller(tx, row, now)
+        now = tx.clock.now()
+        if row is None or (row.expires is not None and row.expires <= now):
+            return None
+        return self._caller(tx, row, now)
 
     def caller_by_password(self, tx: Tx, name: str, password: str) -> Caller | None:
         """Give the user of this name when the password is right. Slow by design."""
@@ -430,7 +433,8 @@ class Registry:
         return "" if row is None else _digest(f"{row.password}:{row.disabled}")
 
     def _caller(self, tx: Tx, row: Any, now: int) -> Caller | None:
-        party = self._audiences.party(tx, int(row.party))
+        number = int(row.party)
+        party = tx.kept(("party", number), lambda: self._audiences.party(tx, number))
         if not party.active(now):
             return None
         return Caller(row.name, int(row.party), party, row.role, bool(row.second))
@@ -447,7 +451,7 @@ class Registry:
         Raises:
             NotFound: there is none.
         """
-        return tx.once(("collection", name), lambda: self._named(tx, name))
+        return tx.kept(("collection", name), lambda: self._named(tx, name))
 
     @staticmethod
     def _named(tx: Tx, name: str) -> Collection:

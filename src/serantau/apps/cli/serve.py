@@ -34,6 +34,10 @@ def serve(
 
     Ends in order at SIGTERM or Ctrl-C: what was begun is answered first.
     """
+    from serantau.apps.web.memory import count_no_memory
+
+    # Before anything that opens the store: SQLite hears this only once.
+    count_no_memory()
     from serantau.apps.web import server
 
     flags: dict[str, Any] = {}
