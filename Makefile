@@ -6,7 +6,7 @@ SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP = -m pip -qq --disable-pip-version-check --no-input install
-LOCK := uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+LOCK := uv pip compile --quiet --no-strip-extras --universal --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links
 # One more than there are cores: tests wait for disks and processes a fifth of their time.
 # Each process brings its own PostgreSQL and its own browser.
