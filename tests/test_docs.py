@@ -177,5 +177,5 @@ def test_lock_has_a_hash_for_every_version_and_no_address(lock: Path) -> None:
     pins = re.split(r"\n(?=\S)", text.strip())
     assert len(pins) > 1
     for pin in pins:
-        assert re.match(r"[a-z0-9._-]+==\S+ ", pin), pin
+        assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?==\S+ ", pin), pin
         assert "--hash=sha256:" in pin, pin
