@@ -56,16 +56,6 @@ _MANY = 16
 _WINDOW, _LITTLE = 12, 4
 
 
-def pack(stamps: Sequence[int], base: int = 0) -> bytes:
-    """Write a set of stamps, in ascending order and each less `base`, as few bytes.
-
-    The first byte tells how: a few, or all in a row, as runs: (gap, length - 1) pairs
-    of LEB128 numbers; others as the first stamp and the gaps behind it, deflated (RFC
-    1950), each in one byte, or in eight (little-endian) where one is long.
-    """
-    return _pack(stamps, base, _steps(stamps))
-
-
 def _steps(stamps: Sequence[int]) -> bytes | None:
     """Give the gaps between stamps, None when one of them is not of 1 to 255."""
     try:
@@ -75,7 +65,14 @@ def _steps(stamps: Sequence[int]) -> bytes | None:
     return None if 0 in found else found
 
 
-def _pack(stamps: Sequence[int], base: int, steps: bytes | None) -> bytes:
+def pack(stamps: Sequence[int], base: int = 0, steps: bytes | None = None) -> bytes:
+    """Write a set of stamps, in ascending order and each less `base`, as few bytes.
+
+    The first byte tells how: a few, or all in a row, as runs: (gap, length - 1) pairs
+    of LEB128 numbers; others as the first stamp and the gaps behind it, deflated (RFC
+    1950), each in one byte, or in eight (little-endian) where one is long. `steps` are
+    those gaps, where they are known and short.
+    """
     if not stamps:
         return b""
     start, last = base + stamps[0], base + stamps[-1]
@@ -85,6 +82,7 @@ def _pack(stamps: Sequence[int], base: int, steps: bytes | None) -> bytes:
         _number(packed, last - start)
         return bytes(packed)
     if len(stamps) >= _MANY:
+        steps = steps or _steps(stamps)
         packed[0] = _GAPS if steps is not None else _LONG_GAPS
         _number(packed, start)
         if steps is None:
@@ -191,10 +189,8 @@ class Ledger:
             verdicts: under which they go, by the key of their marking set, where those
                 are not the ones by machine.
         """
-        ordered, steps = stamps, _steps(stamps)
-        if steps is None:
-            ordered = sorted(set(stamps))
-            steps = _steps(ordered)
+        steps = _steps(stamps)
+        ordered = sorted(set(stamps)) if steps is None else stamps
         low, high = base + ordered[0], base + ordered[-1]
         values = {
             "party": party,
@@ -207,7 +203,7 @@ class Ledger:
             "span": (high - low).bit_length(),
             "low": low,
             "high": high,
-            "stamps": _pack(ordered, base, steps),
+            "stamps": pack(ordered, base, steps),
         }
 
         def write() -> None:

@@ -382,9 +382,6 @@ class Registry:
     def caller_by_token(self, tx: Tx, secret: str) -> Caller | None:
         """Give who holds this bearer token, if anyone may with it now."""
         digest = _digest(secret)
-        return tx.once(("caller", digest), lambda: self._by_token(tx, digest))
-
-    def _by_token(self, tx: Tx, digest: str) -> Caller | None:
         row = tx.kept(
             ("token", digest),
             lambda: tx.row(
