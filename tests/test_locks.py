@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import distribution
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,15 @@ def test_a_lock_pins_a_package_with_the_extras_that_others_ask_it_for(
     assert asked
     for package, extras in asked.items():
         assert extras <= pinned[canonicalize_name(package)], (package, extras)
+
+
+@pytest.mark.parametrize("lock", sorted(_LOCKS.glob("*.txt")), ids=attrgetter("name"))
+def test_lock_has_a_hash_for_every_version_and_no_address(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--index" not in text
+    pins = re.split(r"\n(?=\S)", text.strip())
+    assert len(pins) > 1
+    for pin in pins:
+        assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?==\S+ ", pin), pin
+        assert "--hash=sha256:" in pin, pin
